@@ -1,0 +1,219 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Building blocks that several networks share.
+
+Every block is written so that torch2trt and the ONNX exporters convert it: no in-place
+activation, no adaptive pooling, functions called through ``F`` and ``torch`` so that
+torch2trt's patching reaches them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+import torch.nn.functional as F
+
+# Keras' BatchNormalization defaults (epsilon 1e-3, momentum 0.99), in PyTorch's convention.
+KERAS_BN_EPS = 1e-3
+KERAS_BN_MOMENTUM = 0.01
+
+
+def keras_batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation with Keras' default epsilon and momentum."""
+    return nn.BatchNorm2d(channels, eps=KERAS_BN_EPS, momentum=KERAS_BN_MOMENTUM)
+
+
+def conv_bn(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    dilation: int = 1,
+    bias: bool = True,
+    activation: type[nn.Module] | None = None,
+) -> nn.Sequential:
+    """Convolution with 'same' padding, batch normalisation, optional activation."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+        ),
+        keras_batch_norm(out_channels),
+    ]
+    if activation is not None:
+        layers.append(activation())
+    return nn.Sequential(*layers)
+
+
+def separable_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+) -> nn.Sequential:
+    """Depthwise then pointwise convolution with nothing between them.
+
+    Keras' SeparableConv2D: the depthwise part has no bias, the pointwise part has one.
+    """
+    return nn.Sequential(
+        nn.Conv2d(
+            in_channels,
+            in_channels,
+            kernel_size,
+            stride=stride,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=in_channels,
+            bias=False,
+        ),
+        nn.Conv2d(in_channels, out_channels, 1),
+    )
+
+
+def separable_conv_bn(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    activation: type[nn.Module] = nn.SiLU,
+) -> nn.Sequential:
+    """Separable convolution, batch normalisation, activation (DSConv)."""
+    return nn.Sequential(
+        separable_conv(in_channels, out_channels, kernel_size, stride, dilation),
+        keras_batch_norm(out_channels),
+        activation(),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """One inverted residual unit: expand 1x1, depthwise 3x3, project 1x1 without activation.
+
+    The expansion is present even for ``expansion=1``, as in the Singha group's networks.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: stride of the depthwise convolution.
+        expansion: hidden channels are ``expansion * in_channels``.
+        skip: add the input to the output (needs stride 1 and equal channels).
+        activation: after the first two convolutions.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
+
+    Reference:
+        Sandler et al., MobileNetV2 (CVPR 2018).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        expansion: int = 6,
+        skip: bool = False,
+        activation: type[nn.Module] = nn.SiLU,
+    ) -> None:
+        super().__init__()
+        if skip and (stride != 1 or in_channels != out_channels):
+            raise ValueError('skip needs stride 1 and as many input as output channels')
+        hidden = expansion * in_channels
+        self.skip = skip
+        self.expand = conv_bn(in_channels, hidden, activation=activation)
+        self.depthwise = conv_bn(
+            hidden, hidden, 3, stride, groups=hidden, activation=activation
+        )
+        self.project = conv_bn(hidden, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.project(self.depthwise(self.expand(x)))
+        return x + out if self.skip else out
+
+
+def inverted_residuals(
+    in_channels: int,
+    out_channels: int,
+    repeats: int,
+    *,
+    stride: int = 1,
+    expansion: int = 6,
+    activation: type[nn.Module] = nn.SiLU,
+) -> nn.Sequential:
+    """``repeats`` inverted residuals; the first has the stride and never a skip."""
+    units = [
+        InvertedResidual(
+            in_channels, out_channels, stride=stride, expansion=expansion, activation=activation
+        )
+    ]
+    units += [
+        InvertedResidual(
+            out_channels, out_channels, expansion=expansion, skip=True, activation=activation
+        )
+        for _ in range(repeats - 1)
+    ]
+    return nn.Sequential(*units)
+
+
+class FusionNode(nn.Module):
+    """Sum of equally sized maps -> SiLU -> separable 3x3 (dilation 2) -> batch norm.
+
+    Args:
+        channels: channels of every input and of the output.
+        activate: apply the SiLU.
+
+    Shape:
+        k tensors (N, channels, H, W) -> (N, channels, H, W).
+
+    Reference:
+        the node of FSFFNet, FANet and SCMNet, after EfficientDet's BiFPN node, whose batch
+        normalisation constants (epsilon 1e-4, momentum 0.997) it keeps.
+    """
+
+    def __init__(self, channels: int, *, activate: bool = True) -> None:
+        super().__init__()
+        self.activate = activate
+        self.conv = separable_conv(channels, channels, 3, dilation=2)
+        self.bn = nn.BatchNorm2d(channels, eps=1e-4, momentum=0.003)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        total = inputs[0]
+        for other in inputs[1:]:
+            total = total + other
+        if self.activate:
+            total = F.silu(total)
+        return self.bn(self.conv(total))
+
+
+def upsample2(x: Tensor) -> Tensor:
+    """Nearest-neighbour enlargement by 2: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    return F.interpolate(x, scale_factor=2.0, mode='nearest')
+
+
+def max_pool2(x: Tensor) -> Tensor:
+    """3x3 maximum with stride 2: (N, C, H, W) -> (N, C, H / 2, W / 2) for even sides."""
+    return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+
+
+def global_average(x: Tensor) -> Tensor:
+    """Mean over the map: (N, C, H, W) -> (N, C, 1, 1)."""
+    return torch.mean(x, dim=(2, 3), keepdim=True)
+
+
+def init_keras(module: nn.Module) -> None:
+    """Keras' default initialisation: Glorot uniform kernels, zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
