@@ -1,0 +1,80 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The CamVid reader: its layouts, its faults, the real data."""
+
+import cv2
+import numpy as np
+import pytest
+
+from segnode.errors import SegnodeError
+from training.datasets import camvid
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array)
+
+
+def test_segnet_layout_maps_11_to_unlabelled(tmp_path):
+    label = np.array([[0, 10], [11, 3]], np.uint8)
+    write(tmp_path / 'train' / 'a.png', np.zeros((2, 2, 3), np.uint8))
+    write(tmp_path / 'trainannot' / 'a.png', label)
+    (sample,) = camvid.find_samples(tmp_path, 'train')
+    image, read = camvid.load(sample)
+    assert image.shape == (2, 2, 3)
+    assert read.tolist() == [[0, 10], [255, 3]]
+
+
+def test_full_size_layout_merges_32_colours(tmp_path):
+    # R, G, B: building, archway, lane marking, road shoulder, truck, child, scooter, void
+    rgb = [(128, 0, 0), (192, 0, 128), (128, 0, 192), (128, 128, 192),
+           (192, 128, 192), (192, 128, 64), (192, 0, 192), (0, 0, 0)]
+    mask = np.array([[c[::-1] for c in rgb]], np.uint8)
+    write(tmp_path / 'val' / 'f_1.png', np.zeros((1, 8, 3), np.uint8))
+    write(tmp_path / 'val_labels' / 'f_1_L.png', mask)
+    (sample,) = camvid.find_samples(tmp_path, 'val')
+    assert sample.key == 'f_1'
+    assert camvid.load(sample)[1].tolist() == [[1, 1, 3, 4, 8, 9, 10, 255]]
+
+
+def test_every_colour_belongs_to_one_class():
+    colors = [c for group in camvid.COLORS_OF_CLASS.values() for c in group]
+    assert len(colors) == len(set(colors)) == 31  # 32 with void
+
+
+def test_a_file_without_partner_is_named(tmp_path):
+    for name in ('a', 'b'):
+        write(tmp_path / 'train' / 'images' / f'{name}.png', np.zeros((2, 2, 3), np.uint8))
+    write(tmp_path / 'train' / 'labels' / 'a.png', np.zeros((2, 2), np.uint8))
+    with pytest.raises(SegnodeError, match='no partner, first: b'):
+        camvid.find_samples(tmp_path, 'train')
+
+
+def test_wrong_label_values_and_sizes_are_named(tmp_path):
+    write(tmp_path / 'train' / 'images' / 'a.png', np.zeros((2, 2, 3), np.uint8))
+    write(tmp_path / 'train' / 'labels' / 'a.png', np.full((2, 2), 17, np.uint8))
+    (sample,) = camvid.find_samples(tmp_path, 'train')
+    with pytest.raises(SegnodeError, match=r'a\.png holds the label 17'):
+        camvid.load(sample)
+    write(tmp_path / 'train' / 'labels' / 'a.png', np.zeros((2, 3), np.uint8))
+    with pytest.raises(SegnodeError, match='is 2x2, but its label is 2x3'):
+        camvid.load(sample)
+
+
+def test_missing_split_names_what_was_looked_for(tmp_path):
+    with pytest.raises(SegnodeError, match=r'test.*images \+ labels'):
+        camvid.find_samples(tmp_path, 'test')
+
+
+@pytest.mark.parametrize('layout, split, count', [
+    ('camvid', 'train', 367), ('camvid', 'val', 101),
+    ('camvid_720', 'train', 231), ('camvid_720', 'val', 77),
+])
+def test_real_data(data_root, layout, split, count):
+    samples = camvid.find_samples(data_root / layout, split)
+    assert len(samples) == count
+    image, label = camvid.load(samples[0])
+    assert image.shape[:2] == label.shape == ((360, 480) if layout == 'camvid' else (720, 960))
+    # A road frame: most of it labelled, road in the lower half.
+    assert (label != 255).mean() > 0.9
+    assert (label[label.shape[0] // 2:] == 3).mean() > 0.15

@@ -1,0 +1,137 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m training`` as a user types it, on a rendered dataset."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('pytorch_lightning')
+
+PROJECT = Path(__file__).parents[2]
+SMALL = ['--data.input_size', '[128,128]', '--batch_size', '4', '--val_every', '1',
+         '--optim.warmup_steps', '2', '--loss.lovasz', '1.0', '--network_args.dropout', '0.1',
+         '--accelerator', 'cpu', '--threads', '2', '--loss.class_weights', 'none']
+
+
+def training(*arguments, expect=0, root=None):
+    environment = {**os.environ, 'PYTHONPATH': str(PROJECT)}
+    environment.pop('CAMVID_DATASET', None)
+    if root is not None:
+        environment['CAMVID_DATASET'] = str(root)
+    done = subprocess.run(
+        [sys.executable, '-m', 'training', *map(str, arguments)],
+        cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == expect, done.stderr[-3000:]
+    return done
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)['current_model_state']
+
+
+@pytest.fixture(scope='module')
+def runs(rendered_camvid, tmp_path_factory):
+    """Two epochs in one go, and the same in two goes."""
+    folder = tmp_path_factory.mktemp('runs')
+    common = ['fit', *SMALL, '--out', folder]
+    training(*common, '--name', 'whole', '--epochs', 2, root=rendered_camvid)
+    return folder
+
+
+@pytest.mark.slow
+def test_resumed_run_ends_with_the_same_weights(runs, rendered_camvid, tmp_path):
+    from training.config import from_dict
+    from training.fit import fit
+
+    import pytorch_lightning as pl
+
+    saved = torch.load(runs / 'whole' / 'last.ckpt', weights_only=True)
+    config = from_dict({**saved['segnode_config'], 'out': str(tmp_path), 'name': 'halves',
+                        'data': {**saved['segnode_config']['data'], 'root': str(rendered_camvid)}})
+
+    class StopAfterFirstEpoch(pl.Callback):
+        def on_validation_end(self, trainer, module):
+            trainer.should_stop = True
+            trainer.fit_loop.min_epochs = 0
+
+    fit(config, callbacks=[StopAfterFirstEpoch()])
+    assert torch.load(tmp_path / 'halves' / 'last.ckpt', weights_only=True)['epoch'] == 0
+    fit(config, resume=True)
+    whole, halves = weights(runs / 'whole/last.ckpt'), weights(tmp_path / 'halves/last.ckpt')
+    assert whole.keys() == halves.keys()
+    for name in whole:
+        assert torch.equal(whole[name], halves[name]), name
+
+
+def test_run_leaves_a_model_that_evaluates_to_its_record(runs, rendered_camvid):
+    from segnode.model import Model
+
+    model = Model.load(runs / 'whole' / 'whole.onnx')
+    record = model.record
+    assert record.input_size == (128, 128) and record.network == 'fsffnet'
+    assert record.training['epochs'] in (1, 2) and record.training['seed'] == 1
+    assert record.training['recipe']['loss']['lovasz'] == 1.0
+    assert 'root' not in record.training['recipe']['data']
+    for runtime in ('onnx', 'pytorch'):
+        done = training(
+            'evaluate', '--model', runs / 'whole' / 'whole.onnx' if runtime == 'onnx'
+            else runs / 'whole' / 'whole.safetensors', '--runtime', runtime, '--json',
+            root=rendered_camvid)
+        result = json.loads(done.stdout)
+        assert result['frames'] == 3
+        assert result['miou'] == pytest.approx(record.training['miou']['val'], abs=1e-3)
+
+
+def test_training_learns(rendered_camvid, tmp_path):
+    """Overfit the eight frames: road and sky must be known after a few epochs."""
+    from training.config import DataConfig, FitConfig, LossConfig, OptimConfig
+    from training.fit import fit
+
+    config = FitConfig(
+        name='learn', data=DataConfig(root=str(rendered_camvid), input_size=(128, 128),
+                                      scale=(1.0, 1.0), jitter=0.0),
+        loss=LossConfig(class_weights='none'), network_args={'dropout': 0.0},
+        optim=OptimConfig(lr=5e-3, warmup_steps=5, ema_decay=0.9), epochs=14, batch_size=4,
+        val_every=14, accelerator='cpu', out=str(tmp_path))
+    folder = fit(config)
+    from segnode.model import Model
+
+    iou = Model.load(folder / 'learn.onnx').record.training['class_iou']['val']
+    assert iou['road'] > 0.5, iou
+    assert np.nanmax([v for v in iou.values() if v is not None]) > 0.6, iou
+
+
+def test_errors_are_one_sentence(rendered_camvid, tmp_path):
+    done = training('fit', expect=1)
+    assert done.stderr.startswith('error: Where is camvid?')
+    done = training('fit', '--network', 'nosuch', '--out', tmp_path, expect=1,
+                    root=rendered_camvid)
+    assert 'nosuch' in done.stderr and 'Traceback' not in done.stderr
+    done = training('nosuch', expect=2)
+    assert 'there is no verb "nosuch"' in done.stderr
+    done = training('fit', '--epochs', 'many', expect=2)
+    assert 'epochs' in done.stderr
+    done = training('evaluate', '--model', 'nosuch', expect=1, root=rendered_camvid)
+    assert 'nosuch' in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    done = training('--help')
+    for verb in ('fit', 'evaluate', 'release', 'networks'):
+        assert verb in done.stdout
+    code = ('import sys, training.cli; training.cli.main(["--help"]);'
+            'sys.exit(any(m in sys.modules for m in ("torch", "pytorch_lightning", "numpy")))')
+    subprocess.run([sys.executable, '-c', code], cwd=PROJECT, check=True, timeout=60,
+                   env={**os.environ, 'PYTHONPATH': str(PROJECT)}, stdout=subprocess.DEVNULL)
+
+
+def test_frames_in_both_splits_are_refused(rendered_camvid):
+    done = training('fit', '--data.val', 'train', expect=1, root=rendered_camvid)
+    assert 'are in both train and train' in done.stderr

