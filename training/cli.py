@@ -15,6 +15,9 @@ VERBS = {
     'networks': 'list the networks',
 }
 
+# What the "train" extra installs and a machine without it lacks.
+EXTRA = ('torch', 'pytorch_lightning', 'jsonargparse', 'tqdm')
+
 
 def usage() -> str:
     """The overview of the verbs."""
@@ -40,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except ImportError as error:
-        if error.name and error.name.split('.')[0] in ('torch', 'pytorch_lightning', 'jsonargparse'):
+        if (error.name or '').partition('.')[0] in EXTRA:
             print(
                 f'error: {error.name} is not installed; the training side needs the "train" '
                 'extra: pip install "segnode[train]".',

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 
 @dataclass
@@ -25,7 +25,7 @@ class DataConfig:
     """
 
     dataset: str = 'camvid'
-    root: Optional[str] = None
+    root: str | None = None
     train: str = 'train'
     val: str = 'val'
     input_size: tuple[int, int] = (384, 512)
@@ -70,7 +70,7 @@ class OptimConfig:
     warmup_steps: int = 100
     power: float = 0.9
     ema_decay: float = 0.998
-    bn_momentum: Optional[float] = 0.1
+    bn_momentum: float | None = 0.1
 
 
 @dataclass

@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from segnode.errors import SegnodeError
 from segnode.labels import LabelSet
 from segnode.segmenter import Segmenter
-from tqdm import tqdm
 from training.datasets.base import Sample
 from training.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 import torch
 
+from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
 from segnode.networks import zoo
 from training.config import FitConfig
@@ -30,12 +31,21 @@ def fit(
         callbacks: more callbacks of the trainer.
 
     Returns:
-        The folder of the run: last.ckpt, best.ckpt, metrics.csv and the released pair of the best.
+        The folder of the run: last.ckpt, best.ckpt, logs/version_N/metrics.csv (one per start)
+        and the released pair of the best.
+
+    Raises:
+        SegnodeError: the folder holds a run that was not asked for, or the data has a fault.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = Path(config.out) / config.name
+    last = folder / 'last.ckpt'
+    if last.is_file() and not resume:
+        raise SegnodeError(
+            f'{folder} already holds a run: go on with it by --resume, or give another --name.'
+        )
     folder.mkdir(parents=True, exist_ok=True)
     data = SegmentationData(config)
     labels = load_label_set(data.reader.LABEL_SET)
@@ -60,13 +70,12 @@ def fit(
             AveragedWeights(config.optim.ema_decay), best, TQDMProgressBar(refresh_rate=5),
             *(callbacks or []),
         ],
-        logger=CSVLogger(folder, name='', version=''),
+        logger=CSVLogger(folder, name='logs'),
         default_root_dir=folder,
         log_every_n_steps=10,
         enable_model_summary=False,
     )
-    last = folder / 'last.ckpt'
-    trainer.fit(module, data, ckpt_path=last if resume and last.is_file() else None)
+    trainer.fit(module, data, ckpt_path=last if last.is_file() else None)
     if trainer.is_global_zero:
         # Imported late: a run needs the vehicle side only now.
         from training.release import release

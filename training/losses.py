@@ -72,7 +72,10 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, max_pixels: int = 65536) -> T
     # From the index into (N, K, h, w) to the logit's index in (N, h, w).
     cell = h * w
     position = (chosen // (k * cell)) * cell + chosen % cell
-    pixels = probability.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])[position]
+    # index_select, not indexing: the gradient of that one adds in an order that differs from
+    # run to run on several threads, and a resumed run shall be the unbroken one to the bit.
+    pixels = probability.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
+    pixels = pixels.index_select(0, position)
     present = torch.unique(truth)
     total = logits.new_zeros(())
     for label in present.tolist():

@@ -12,7 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 import torch.nn.functional as F
 
 from segnode.errors import SegnodeError
@@ -33,6 +33,10 @@ class SegmentationModule(pl.LightningModule):
         class_weights: float (C,) or None.
     """
 
+    mean: Tensor
+    std: Tensor
+    class_weights: Tensor | None
+
     def __init__(
         self,
         network: nn.Module,
@@ -41,7 +45,8 @@ class SegmentationModule(pl.LightningModule):
         class_weights: np.ndarray | None,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        # The stub of Module.to lacks memory_format.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.config = config
         self.class_names = class_names
         repair_dilated_depthwise(network)
@@ -59,7 +64,8 @@ class SegmentationModule(pl.LightningModule):
         self.register_buffer('mean', mean, persistent=False)
         self.register_buffer('std', std, persistent=False)
         self._matrix = np.zeros((0, 0), np.int64)
-        self.val_iou: dict[str, float] = {}
+        # One entry per validation, carried through checkpoints and into the model's record.
+        self.history: list[dict[str, float]] = []
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) BGR -> float (N, 3, H, W) RGB, channels-last."""
@@ -77,9 +83,11 @@ class SegmentationModule(pl.LightningModule):
         # Plain types, so that the checkpoint loads with weights_only=True.
         checkpoint['segnode_config'] = asdict(self.config)
         checkpoint['segnode_minutes'] = self.minutes
+        checkpoint['segnode_history'] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._seconds_before = 60.0 * float(checkpoint.get('segnode_minutes', 0.0))
+        self.history = list(checkpoint.get('segnode_history', []))
 
     @property
     def minutes(self) -> float:
@@ -109,8 +117,7 @@ class SegmentationModule(pl.LightningModule):
                 logits, size=labels.shape[-2:], mode='bilinear', align_corners=False
             )
             folded = labels.unsqueeze(1)
-        weights = self.class_weights
-        total = cross_entropy(logits, folded, weights if isinstance(weights, Tensor) else None)
+        total = cross_entropy(logits, folded, self.class_weights)
         if self.config.loss.lovasz:
             total = total + self.config.loss.lovasz * lovasz_softmax(logits, folded)
         return total
@@ -131,16 +138,15 @@ class SegmentationModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         matrix = torch.from_numpy(self._matrix).to(self.device)
         if self.trainer.world_size > 1:
-            gathered = self.all_gather(matrix)
-            matrix = gathered.reshape(-1, *matrix.shape).sum(0)
+            matrix = self.trainer.strategy.reduce(matrix, reduce_op='sum')
         total = matrix.cpu().numpy()
         if self.trainer.sanity_checking:
             return
         iou = class_iou(total)
-        self.val_iou = {n: float(v) for n, v in zip(self.class_names, iou)}
         scores = {'val_miou': mean_iou(total), 'val_accuracy': pixel_accuracy(total)}
+        self.history.append({'epoch': self.current_epoch + 1, **scores})
         self.log_dict(scores, prog_bar=True, rank_zero_only=False)
-        self.log_dict({f'iou/{n}': v for n, v in self.val_iou.items()})
+        self.log_dict({f'iou/{n}': float(v) for n, v in zip(self.class_names, iou)})
 
     def configure_optimizers(self) -> Any:
         optim = self.config.optim
@@ -162,7 +168,10 @@ class SegmentationModule(pl.LightningModule):
             return float(max(0.0, 1.0 - done) ** optim.power)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
 
 
 def enlarged_labels(logits: Tensor, size: tuple[int, int], network: nn.Module) -> Tensor:

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytorch_lightning as pl
+import torch
+
 from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
-from segnode.model import ModelRecord, release as write_pair
+from segnode.model import ModelRecord
+from segnode.model import release as write_pair
 from segnode.networks import zoo
 from segnode.segmenter import Segmenter
-import torch
 from training.config import FitConfig, from_dict
 from training.datasets.registry import dataset, dataset_root
 from training.evaluate import evaluate
@@ -105,6 +107,10 @@ def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) ->
         'epochs': int(saved['epoch']) + 1,
         'steps': int(saved['global_step']),
         'seed': config.seed,
+        'history': [
+            {'epoch': int(entry['epoch']), 'miou': round(float(entry['val_miou']), 4)}
+            for entry in saved.get('segnode_history', [])
+        ],
         'minutes': round(float(saved.get('segnode_minutes', 0.0)), 1),
         'hardware': hardware or platform.machine(),
         'date': datetime.date.today().isoformat(),

@@ -14,6 +14,7 @@ from segnode.errors import SegnodeError
 def fit(argv: list[str]) -> int:
     """Train a network as a YAML recipe says; every value of it is an option, too."""
     from jsonargparse import ArgumentParser
+
     from training.config import FitConfig, from_dict
 
     parser = ArgumentParser(

@@ -9,7 +9,10 @@ import torch.nn.functional as F  # noqa: E402
 
 from segnode.networks.fsffnet import FSFFNet  # noqa: E402
 from training.depthwise import (  # noqa: E402
-    DilatedDepthwiseConv2d, batch_to_space, repair_dilated_depthwise, space_to_batch,
+    batch_to_space,
+    DilatedDepthwiseConv2d,
+    repair_dilated_depthwise,
+    space_to_batch,
 )
 
 

@@ -9,7 +9,10 @@ torch = pytest.importorskip('torch')
 import torch.nn.functional as F  # noqa: E402
 
 from training.losses import (  # noqa: E402
-    cross_entropy, enet_class_weights, fold_labels, lovasz_softmax,
+    cross_entropy,
+    enet_class_weights,
+    fold_labels,
+    lovasz_softmax,
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip('torch')
 
-from training.sampling import EvalSampler, TrainSampler  # noqa: E402
+from training.sampling import EvalSampler, TrainSampler
 
 
 def test_training_covers_everything_once_and_differs_by_epoch():

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
-from training.datasets.base import Sample, files_by_stem, read_image
+from training.datasets.base import files_by_stem, read_image, Sample
 
 LABEL_SET = 'camvid'
 LICENCE = (
