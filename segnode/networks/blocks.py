@@ -10,7 +10,7 @@ torch2trt's patching reaches them.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 import torch.nn.functional as F
 
 # Keras' BatchNormalization defaults (epsilon 1e-3, momentum 0.99), in PyTorch's convention.

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 import torch.nn.functional as F
 
 from segnode.networks.blocks import (
-    FusionNode,
     conv_bn,
+    FusionNode,
     global_average,
     init_keras,
     inverted_residuals,

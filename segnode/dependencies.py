@@ -1,0 +1,62 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Libraries that are imported only when something needs them, and what to say without them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from typing import Any
+
+from segnode.errors import SegnodeError
+
+# Import name -> (what people call it, what pip installs it with).
+_SOURCES = {
+    'torch': ('PyTorch', 'segnode[torch]'),
+    'onnx': ('onnx', 'segnode[train]'),
+    'onnxruntime': ('ONNX Runtime', 'onnxruntime'),
+}
+
+
+def installed(module: str) -> bool:
+    """Tell whether ``module`` can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def require(module: str, purpose: str) -> Any:
+    """Import and return ``module``.
+
+    Args:
+        module: import name of the library.
+        purpose: what needs it, as the beginning of a sentence.
+
+    Raises:
+        SegnodeError: it is not installed, or what is installed does not load.
+    """
+    name, source = _SOURCES.get(module, (module, module))
+    if not installed(module):
+        raise SegnodeError(
+            f'{purpose} needs {name}, which is not installed: pip install "{source}"'
+        )
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a broken binary raises OSError, RuntimeError and others
+        raise SegnodeError(
+            f'{purpose} needs {name}, whose installation is broken ({error}): '
+            f'pip install --force-reinstall "{source}"'
+        ) from error
+
+
+def versions(*modules: str) -> dict[str, str]:
+    """Return the installed version of each distribution, '' where it is not installed."""
+    found = {}
+    for module in modules:
+        try:
+            found[module] = importlib.metadata.version(module)
+        except importlib.metadata.PackageNotFoundError:
+            found[module] = ''
+    return found

@@ -1,0 +1,256 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Making a model's files: ``.safetensors`` from a network, ``.onnx`` from those weights."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+import hashlib
+import json
+import logging
+from pathlib import Path
+import tempfile
+from typing import TYPE_CHECKING
+import warnings
+
+import numpy as np
+
+from segnode.dependencies import installed, require, versions
+from segnode.errors import SegnodeError
+from segnode.files import write_bytes
+from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
+from segnode.networks.zoo import create, network_info
+from segnode.onnx_file import with_metadata
+from segnode.record import ModelRecord
+from segnode.runtimes.base import GRAPH_VERSION
+from segnode.tensor_file import write_tensors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_LOG = logging.getLogger('segnode')
+
+# Opset 17 (2022) holds all that the graph needs, and TensorRT 8.5's parser reads it.
+OPSET = 17
+# Share of pixels that must have the same label before an export is put in place.
+MIN_AGREEMENT = 0.999
+
+
+def save_safetensors(path: str | Path, network: nn.Module, record: ModelRecord) -> Path:
+    """Write the weights and the record to a ``.safetensors`` file, whole or not at all.
+
+    Parameters are rounded to float16; the statistics of batch normalisation, 2 % of the file,
+    stay float32, since a variance may lie outside what float16 holds.
+
+    Raises:
+        SegnodeError: the network is not the record's, a weight is not finite, or the file cannot
+            be written.
+    """
+    path = Path(path)
+    _check_same_network(network, record)
+    parameters = {name for name, _ in network.named_parameters()}
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        if not tensor.is_floating_point():
+            continue  # counters of batch normalisation: of no use after training
+        value = tensor.detach().cpu().float().numpy()
+        if name in parameters:
+            with np.errstate(over='ignore'):
+                value = value.astype(np.float16)
+        if not np.isfinite(value).all():
+            raise SegnodeError(
+                f'{path} is not written: tensor {name} holds values that are not finite'
+            )
+        tensors[name] = value
+    write_tensors(path, tensors, {RECORD_KEY: record.to_json()})
+    return path
+
+
+def export_onnx(
+    model_or_network: Model | nn.Module,
+    record: ModelRecord | None = None,
+    path: str | Path = 'model.onnx',
+    *,
+    input_size: tuple[int, int] | None = None,
+    confidence: bool = False,
+    weights_sha256: str | None = None,
+) -> Path:
+    """Write the deploy graph as ``.onnx``: the batch symbolic, height and width fixed.
+
+    The graph is run in ONNX Runtime and compared with the untouched PyTorch network before the
+    file is put in place.
+
+    Args:
+        model_or_network: a model, or a network whose parameters are rounded to float16 first, as
+            ``save_safetensors`` rounds them.
+        record: by default the model's.
+        path: of the file to make or replace.
+        input_size: (H, W); by default the record's.
+        confidence: give the graph a second output.
+        weights_sha256: of the ``.safetensors`` file that these weights are from; by default that
+            of the model's.
+
+    Raises:
+        SegnodeError: a library is missing, the network does not take this size, the graphs
+            disagree, or the file cannot be written.
+    """
+    path = Path(path)
+    torch = require('torch', 'exporting to ONNX')
+    require('onnx', 'exporting to ONNX')
+    from segnode.runtimes.graph import deploy_graph, DeployGraph
+
+    if isinstance(model_or_network, Model):
+        record = record or model_or_network.record
+        network = model_or_network.build_network()
+        if weights_sha256 is None:
+            weights_sha256 = model_or_network.weights_sha256
+    else:
+        if record is None:
+            raise TypeError('a network is exported with its record')
+        _check_same_network(model_or_network, record)
+        network = _rounded(model_or_network)
+    size = input_size or record.input_size
+    network_info(record.network).check_input_size(size)
+    graph = deploy_graph(network, record, size, confidence=confidence)
+    image = _test_image(size)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'graph.onnx'
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # the exporter's notes on its own successor
+            # The exporter that traces: its graph has no shape arithmetic here and it needs
+            # neither onnxscript nor the seconds that the newer one takes.
+            torch.onnx.export(
+                graph,
+                (torch.from_numpy(image),),
+                str(file),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=['image'],
+                output_names=['labels', 'confidence'] if confidence else ['labels'],
+                dynamic_axes={
+                    name: {0: 'batch'}
+                    for name in ('image', 'labels', *(('confidence',) if confidence else ()))
+                },
+            )
+        content = file.read_bytes()
+    metadata = {
+        RECORD_KEY: replace(record, input_size=size).to_json(),
+        WEIGHTS_KEY: weights_sha256 or '',
+        'segnode_graph_version': str(GRAPH_VERSION),
+        'segnode_versions': json.dumps(versions('segnode', 'torch', 'onnx')),
+    }
+    content = with_metadata(content, metadata)
+    # The reference is the network as it was trained, so that the rewrites are checked too.
+    _check_agreement(content, DeployGraph(network, record, confidence=confidence).eval(), image)
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error
+    return path
+
+
+def release(network: nn.Module, record: ModelRecord, stem_path: str | Path) -> Model:
+    """Write ``STEM.safetensors`` and ``STEM.onnx`` and load them back as a checked pair.
+
+    Args:
+        network: trained; any device, any float type.
+        record: what the files carry.
+        stem_path: path without suffix (a ``.safetensors`` or ``.onnx`` at its end is dropped).
+
+    Raises:
+        SegnodeError: see ``save_safetensors`` and ``export_onnx``.
+    """
+    stem = Path(stem_path)
+    if stem.suffix in ('.safetensors', '.onnx'):
+        stem = stem.with_suffix('')
+    weights = stem.with_name(stem.name + '.safetensors')
+    graph = stem.with_name(stem.name + '.onnx')
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegnodeError(f'{stem.parent} cannot be made: {error.strerror or error}') from error
+    with tempfile.TemporaryDirectory(dir=stem.parent, prefix='.release-') as folder:
+        # Both are made and checked elsewhere first: a failed release leaves the old pair whole.
+        draft = Path(folder) / weights.name
+        save_safetensors(draft, network, record)
+        digest = hashlib.sha256(draft.read_bytes()).hexdigest()
+        made = export_onnx(
+            Model.load(draft), path=Path(folder) / graph.name, weights_sha256=digest
+        )
+        draft.replace(weights)
+        made.replace(graph)
+    model = Model.load(weights)
+    _LOG.info('released %s and %s', weights, graph.name)
+    return model
+
+
+def _check_same_network(network: nn.Module, record: ModelRecord) -> None:
+    """Raise SegnodeError unless ``network`` has the tensors that the record's network has."""
+    import torch
+
+    with torch.device('meta'):  # shapes only
+        expected = create(record.network, record.label_set.num_classes, **record.network_args)
+    wanted = {name: tuple(t.shape) for name, t in expected.state_dict().items()}
+    given = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    for name in [*wanted, *given]:
+        if wanted.get(name) != given.get(name):
+            raise SegnodeError(
+                f'the network given is not the {record.network} with '
+                f'{record.label_set.num_classes} classes that its record states: tensor {name} '
+                f'is {given.get(name, "missing")}, not {wanted.get(name, "missing")}'
+            )
+
+
+def _rounded(network: nn.Module) -> nn.Module:
+    """Return a float32 copy on the CPU in eval mode, parameters rounded to float16."""
+    rounded = copy.deepcopy(network).cpu().float().eval()
+    for parameter in rounded.parameters():
+        parameter.data = parameter.data.half().float()
+    return rounded
+
+
+def _test_image(size: tuple[int, int]) -> np.ndarray:
+    """Return a uint8 (1, H, W, 3) image with smooth areas, edges and noise, always the same."""
+    height, width = size
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    image = np.empty((height, width, 3), np.float32)
+    for channel in range(3):
+        image[..., channel] = 110 + 70 * np.sin(
+            rows * (0.011 + 0.004 * channel) + columns * (0.017 - 0.005 * channel) + channel
+        )
+    for _ in range(24):  # rectangles: edges of every contrast
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        bottom = top + rng.integers(4, max(5, height // 3))
+        right = left + rng.integers(4, max(5, width // 4))
+        image[top:bottom, left:right] = rng.integers(0, 256, 3)
+    image += rng.normal(0, 6, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)[None]
+
+
+def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarray) -> None:
+    """Raise SegnodeError unless ONNX Runtime gives the reference's labels."""
+    if not installed('onnxruntime'):
+        _LOG.warning('the export is not checked: ONNX Runtime is not installed')
+        return
+    import torch
+
+    from segnode.runtimes.onnx import open_session
+
+    outputs = open_session(content, threads=1).run(None, {'image': image})
+    with torch.inference_mode():
+        expected = reference(torch.from_numpy(image))
+    if not isinstance(expected, tuple):
+        expected = (expected,)
+    agreement = float((outputs[0] == expected[0].numpy()).mean())
+    if agreement < MIN_AGREEMENT:
+        raise SegnodeError(
+            f'the export is not kept: it gives the labels of PyTorch for only {agreement:.2%} of '
+            'the pixels of a test image'
+        )
+    if len(outputs) > 1:
+        gap = np.abs(outputs[1].astype(np.int16) - expected[1].numpy()).max()
+        if gap > 2:
+            raise SegnodeError(f'the export is not kept: its confidence is off by {gap} of 255')

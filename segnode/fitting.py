@@ -1,0 +1,128 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing an image to a network's input size, and labels back to the image's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segnode.errors import SegnodeError
+from segnode.labels import IGNORE
+
+FITS = ('stretch', 'letterbox', 'crop')
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies in the network's input; rectangles are (top, left, height, width).
+
+    Args:
+        image_size: (H, W) of the image.
+        size: (H, W) of the network's input.
+        source: the part of the image that the network sees.
+        target: the part of the input that it fills.
+    """
+
+    image_size: tuple[int, int]
+    size: tuple[int, int]
+    source: tuple[int, int, int, int]
+    target: tuple[int, int, int, int]
+
+    def restore(self, labels: np.ndarray, *, outside: int = IGNORE) -> np.ndarray:
+        """Bring labels (or confidence) of the input back to the image, by nearest neighbour.
+
+        Args:
+            labels: uint8 (h, w) of the network's input size.
+            outside: value of the image's pixels that the network did not see.
+
+        Returns:
+            uint8 of the image's size; ``labels`` itself where nothing is to be done.
+        """
+        if labels.shape != self.size:
+            raise ValueError(f'labels must be {self.size}, not {labels.shape}')
+        top, left, height, width = self.target
+        part = labels[top : top + height, left : left + width]
+        part = _resized(part, self.source[2:], cv2.INTER_NEAREST_EXACT)
+        if self.source[2:] == self.image_size:
+            return part
+        restored = np.full(self.image_size, outside, np.uint8)
+        top, left, height, width = self.source
+        restored[top : top + height, left : left + width] = part
+        return restored
+
+
+def fit_image(
+    image: np.ndarray, size: tuple[int, int], fit: str = 'stretch'
+) -> tuple[np.ndarray, Placement]:
+    """Bring an image to ``size``: area average when shrinking, bilinear when enlarging.
+
+    Args:
+        image: uint8 (H, W) or (H, W, C).
+        size: (height, width) wanted.
+        fit: 'stretch' changes the aspect where it differs; 'letterbox' keeps it and fills the
+            rest with black; 'crop' keeps it and cuts off what stands out, equally on both sides.
+
+    Returns:
+        the fitted image, uint8, contiguous (the very array given where that already is), and the
+        placement that brings labels back.
+
+    Raises:
+        SegnodeError: unknown ``fit``, or an image without pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise SegnodeError(f'an image is uint8 (H, W, C), not {image.dtype} {image.shape}')
+    if not image.size:
+        raise SegnodeError(f'an image of {image.shape[1]}x{image.shape[0]} pixels is empty')
+    height, width = image.shape[:2]
+    source, target = _rectangles((height, width), size, fit)
+    placement = Placement((height, width), (size[0], size[1]), source, target)
+    top, left, part_height, part_width = source
+    part = image
+    if source[2:] != placement.image_size:
+        part = image[top : top + part_height, left : left + part_width]
+    shrinking = target[2] * target[3] < part_height * part_width
+    fitted = _resized(part, target[2:], cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    if target[2:] != placement.size:
+        canvas = np.zeros((*size, *image.shape[2:]), np.uint8)
+        top, left, part_height, part_width = target
+        canvas[top : top + part_height, left : left + part_width] = fitted
+        fitted = canvas
+    return np.ascontiguousarray(fitted), placement
+
+
+def _rectangles(
+    image: tuple[int, int], size: tuple[int, int], fit: str
+) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
+    """Return the part of the image that is seen and the part of the input that it fills."""
+    if fit == 'stretch':
+        return (0, 0, *image), (0, 0, *size)
+    scales = size[0] / image[0], size[1] / image[1]
+    if fit == 'letterbox':
+        inner = _inside(min(scales), image, size)
+        return (0, 0, *image), (*_centred(inner, size), *inner)
+    if fit == 'crop':
+        inner = _inside(1 / max(scales), size, image)
+        return (*_centred(inner, image), *inner), (0, 0, *size)
+    raise SegnodeError(f'fit must be {", ".join(FITS[:-1])} or {FITS[-1]}, not {fit!r}')
+
+
+def _inside(scale: float, sides: tuple[int, int], limit: tuple[int, int]) -> tuple[int, int]:
+    """Return ``sides`` times ``scale``, rounded, at least 1 and at most ``limit``."""
+    first, second = (
+        max(1, min(most, round(side * scale))) for side, most in zip(sides, limit)
+    )
+    return first, second
+
+
+def _centred(inner: tuple[int, int], outer: tuple[int, int]) -> tuple[int, int]:
+    return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2
+
+
+def _resized(image: np.ndarray, size: tuple[int, ...], interpolation: int) -> np.ndarray:
+    """Return ``image`` at ``size``, itself where it has that size."""
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=interpolation))

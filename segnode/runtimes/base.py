@@ -1,0 +1,77 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""What every runtime is and does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import os
+from typing import Protocol
+
+import numpy as np
+
+# Of the deploy graph, part of every cache key: raise it with any change in graph.py or rewrite.py
+# that alters the graph. It is here because those two cannot be imported without PyTorch.
+GRAPH_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RuntimeOutput:
+    """What the deploy graph makes of a batch.
+
+    Args:
+        labels: uint8 (N, H, W), train ids.
+        confidence: uint8 (N, H, W), the winning class's softmax times 255; None unless asked for.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray | None = None
+
+
+class Runtime(Protocol):
+    """One deploy graph, ready to run. Not for two threads at once."""
+
+    @property
+    def name(self) -> str:
+        """Return the runtime's name, one of ``RUNTIMES``."""
+
+    @property
+    def details(self) -> str:
+        """Return in words what runs it: library, version, device, threads."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Return the (height, width) of the images that ``run`` takes."""
+
+    @property
+    def batch(self) -> int | None:
+        """Return the number of images that ``run`` takes at once; None for any number."""
+
+    def run(self, images: np.ndarray) -> RuntimeOutput:
+        """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
+
+    def close(self) -> None:
+        """Give memory and threads back; ``run`` must not be called after it."""
+
+
+def check_images(images: np.ndarray, input_size: tuple[int, int]) -> None:
+    """Raise ValueError unless ``images`` is a non-empty uint8 (N, *input_size, 3) batch."""
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[1:] != (*input_size, 3)
+        or not len(images)
+    ):
+        raise ValueError(
+            f'images must be uint8 (N, {input_size[0]}, {input_size[1]}, 3), '
+            f'not {images.dtype} {images.shape}'
+        )
+
+
+def default_threads() -> int:
+    """Return how many threads a runtime uses unless told: all usable cores but one, 1 to 4.
+
+    One core is left to the camera driver and ROS; small networks gain little beyond four.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return max(1, min(4, (usable or 1) - 1))

@@ -1,0 +1,121 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The deploy graph: camera pixels in, labels out, everything between in one graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+from segnode.record import ModelRecord
+
+
+class DeployGraph(nn.Module):
+    """A network with its preprocessing before it and the choice of the class behind it.
+
+    Every runtime runs this graph, so that they cannot differ in how they prepare an image. The
+    order of its first and last operations is TensorRT's rule (a uint8 input feeds a cast and
+    nothing else, a uint8 output comes from one); see the parser's notes on UINT8.
+
+    Args:
+        network: float (N, 3, H, W) -> logits (N, C, H / s, W / s), in eval mode. How its logits
+            are enlarged by s is its attribute ``upsampling``, 'nearest' or 'bilinear'.
+        record: mean, std and colour order.
+        upsampling, output_stride: of the network, where ``network`` itself no longer says so.
+        confidence: give the second output.
+
+    Shape:
+        uint8 (N, H, W, 3) BGR -> labels uint8 (N, H, W) [, confidence uint8 (N, H, W): softmax of
+        the winning class times 255, rounded].
+    """
+
+    mean: Tensor
+    scale: Tensor
+    order: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        record: ModelRecord,
+        *,
+        upsampling: str | None = None,
+        output_stride: int | None = None,
+        confidence: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.upsampling = upsampling or str(getattr(network, 'upsampling', 'bilinear'))
+        stride: Any = output_stride or getattr(network, 'output_stride', 1)
+        self.output_stride = int(stride)
+        self.confidence = confidence
+        swap = record.color_order == 'rgb'  # the images come as BGR
+
+        def in_network_order(values: tuple[float, float, float]) -> Tensor:
+            rgb = torch.tensor(values).view(1, 3, 1, 1)
+            return rgb if swap else rgb.flip(1)
+
+        self.swap = swap
+        # (x / 255 - mean) / std as one subtraction and one product.
+        self.register_buffer('mean', 255.0 * in_network_order(record.mean), persistent=False)
+        self.register_buffer('scale', 1.0 / (255.0 * in_network_order(record.std)), False)
+        self.register_buffer('order', torch.tensor([2, 1, 0]), persistent=False)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Turn uint8 (N, H, W, 3) BGR into the network's float (N, 3, H, W)."""
+        x = image.to(torch.float32).permute(0, 3, 1, 2)
+        if self.swap:
+            x = torch.index_select(x, 1, self.order)
+        return (x - self.mean) * self.scale
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        logits = self.network(self.prepare(image))
+        nearest = self.upsampling == 'nearest'
+        if not nearest and self.output_stride > 1:
+            logits = F.interpolate(
+                logits, scale_factor=float(self.output_stride), mode='bilinear',
+                align_corners=False,
+            )
+        # Labels of enlarged logits are enlarged labels when every pixel is only repeated.
+        repeats = self.output_stride if nearest else 1
+        labels = _repeat(torch.argmax(logits, 1, keepdim=True), repeats)
+        if not self.confidence:
+            return labels
+        winner = torch.amax(F.softmax(logits, 1), 1, keepdim=True)
+        return labels, _repeat(winner * 255.0 + 0.5, repeats)
+
+
+def _repeat(x: Tensor, repeats: int) -> Tensor:
+    """Enlarge (N, 1, H, W) by repeating pixels -> uint8 (N, H * repeats, W * repeats)."""
+    if repeats > 1:
+        # In float: neither torch nor TensorRT enlarges every integer type.
+        x = F.interpolate(x.to(torch.float32), scale_factor=float(repeats), mode='nearest')
+    return x.squeeze(1).to(torch.uint8)
+
+
+def deploy_graph(
+    network: nn.Module,
+    record: ModelRecord,
+    input_size: tuple[int, int],
+    *,
+    confidence: bool = False,
+) -> DeployGraph:
+    """Return the deploy graph in eval mode, with the network rewritten to run fast.
+
+    Args:
+        network: as ``Model.build_network`` gives it; not changed.
+        record: the model's.
+        input_size: (H, W) of the images it will be given, and no others.
+        confidence: give the second output.
+    """
+    from segnode.runtimes.rewrite import simplify
+
+    return DeployGraph(
+        simplify(network, input_size),
+        record,
+        upsampling=str(getattr(network, 'upsampling', 'bilinear')),
+        output_stride=int(getattr(network, 'output_stride', 1)),
+        confidence=confidence,
+    ).eval()

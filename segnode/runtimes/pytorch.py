@@ -1,0 +1,83 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The deploy graph in PyTorch, on a CUDA GPU or the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segnode.dependencies import require
+from segnode.errors import SegnodeError
+from segnode.model import Model
+from segnode.networks.zoo import network_info
+from segnode.runtimes.base import check_images, default_threads, RuntimeOutput
+
+
+class PyTorchRuntime:
+    """Runs the deploy graph eagerly, channels last; any input size, any batch.
+
+    Args:
+        model: with its ``.safetensors``.
+        input_size: (H, W); by default the record's.
+        confidence: give the confidence too.
+        threads: on the CPU, for this whole process (PyTorch has one pool); 0 = default.
+        device: 'cpu', 'cuda', or 'auto' for CUDA where PyTorch finds it.
+
+    Raises:
+        SegnodeError: PyTorch or the weights are missing, or the network does not take this size.
+    """
+
+    name = 'pytorch'
+    batch: int | None = None
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        input_size: tuple[int, int] | None = None,
+        confidence: bool = False,
+        threads: int = 0,
+        device: str = 'auto',
+    ) -> None:
+        torch = require('torch', 'the pytorch runtime')
+        from segnode.runtimes.graph import deploy_graph
+
+        self.input_size = input_size or model.record.input_size
+        network_info(model.record.network).check_input_size(self.input_size)
+        if device == 'auto':
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        self._torch = torch
+        try:
+            self._device = torch.device(device)
+            graph: Any = deploy_graph(
+                model.build_network(), model.record, self.input_size, confidence=confidence
+            )
+            self._graph = graph.to(self._device, memory_format=torch.channels_last)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise SegnodeError(f'PyTorch cannot use the device {device!r}: {reason}') from error
+        if self._device.type == 'cpu':
+            threads = threads or default_threads()
+            torch.set_num_threads(threads)
+            where = f'CPU, {threads} thread' + 's' * (threads > 1)
+        else:
+            where = torch.cuda.get_device_name(self._device)
+        self.details = f'PyTorch {torch.__version__}, {where}'
+
+    def run(self, images: np.ndarray) -> RuntimeOutput:
+        """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
+        check_images(images, self.input_size)
+        torch = self._torch
+        if not images.flags.writeable:
+            images = images.copy()  # torch refuses to promise that it will not write
+        with torch.inference_mode():
+            outputs = self._graph(torch.from_numpy(images).to(self._device))
+        if not isinstance(outputs, tuple):
+            outputs = (outputs,)
+        return RuntimeOutput(*(output.cpu().numpy() for output in outputs))
+
+    def close(self) -> None:
+        """Drop the network."""
+        del self._graph

@@ -1,0 +1,159 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package's front door in Python: a BGR image in, a segmentation out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+import logging
+from pathlib import Path
+import time
+from typing import Any
+
+import numpy as np
+
+from segnode.errors import SegnodeError
+from segnode.fitting import fit_image, FITS
+from segnode.labels import LabelSet
+from segnode.model import Model
+from segnode.runtimes import load_runtime, Runtime
+
+_LOG = logging.getLogger('segnode')
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was seen in one image.
+
+    Args:
+        labels: uint8 (H, W) at the image's size: train ids, 255 where the network did not look.
+        confidence: uint8 (H, W), softmax of the label times 255 (0 where the network did not
+            look); None unless asked for.
+        timing: milliseconds of 'fit', 'run' and 'restore'; of a batch, the image's share.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray | None = None
+    timing: dict[str, float] = field(default_factory=dict)
+
+
+class Segmenter:
+    """A model in a runtime, for images of any size. Not for two threads at once.
+
+    >>> segmenter = Segmenter.load('fsffnet')
+    >>> segmentation = segmenter.segment(cv2.imread('street.jpg'))
+    >>> colors = segmenter.label_set.colorize(segmentation.labels)
+    """
+
+    def __init__(self, model: Model, runtime: Runtime, fit: str = 'stretch') -> None:
+        if fit not in FITS:
+            raise SegnodeError(f'fit must be {", ".join(FITS[:-1])} or {FITS[-1]}, not {fit!r}')
+        self.model = model
+        self.runtime = runtime
+        self.fit = fit
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | Model = 'fsffnet',
+        *,
+        runtime: str = 'auto',
+        input_size: tuple[int, int] | None = None,
+        fit: str = 'stretch',
+        confidence: bool = False,
+        threads: int = 0,
+        allow_random_weights: bool = False,
+        **options: Any,
+    ) -> Segmenter:
+        """Load a model into a runtime.
+
+        Args:
+            model: name or path, see ``Model.load``, or a model.
+            runtime: one of ``segnode.runtimes.RUNTIMES``.
+            input_size: (height, width) that the network works at; by default the model's own.
+            fit: how an image of another size or aspect is brought to it: 'stretch',
+                'letterbox' or 'crop', see ``fit_image``.
+            confidence: give the confidence too.
+            threads: on the CPU; 0 = all usable cores but one, 1 to 4.
+            allow_random_weights: run a network that nobody trained where there are no weights.
+            options: of the runtime named.
+
+        Raises:
+            SegnodeError: see ``Model.load`` and ``load_runtime``.
+        """
+        if fit not in FITS:
+            raise SegnodeError(f'fit must be {", ".join(FITS[:-1])} or {FITS[-1]}, not {fit!r}')
+        if not isinstance(model, Model):
+            model = Model.load(model, allow_random_weights=allow_random_weights)
+        loaded = load_runtime(
+            model, runtime, input_size=input_size, confidence=confidence, threads=threads,
+            **options,
+        )
+        if model.record.random:
+            _LOG.warning(
+                'model %s has random weights: its labels mean nothing', model.name
+            )
+        elif model.record.data_licence:
+            _LOG.info(
+                'the weights of %s were trained on data under this licence: %s',
+                model.name, model.record.data_licence,
+            )
+        return cls(model, loaded, fit)
+
+    @property
+    def label_set(self) -> LabelSet:
+        """Return the classes that the labels stand for."""
+        return self.model.record.label_set
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Return the (height, width) that the network works at."""
+        return self.runtime.input_size
+
+    def segment(self, bgr: np.ndarray) -> Segmentation:
+        """Segment one uint8 (H, W, 3) BGR image; the labels come back at its size.
+
+        Raises:
+            SegnodeError: not such an image.
+        """
+        return self.segment_batch((bgr,))[0]
+
+    def segment_batch(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+        """Segment several uint8 (H, W, 3) BGR images, each of its own size, in one run.
+
+        Raises:
+            SegnodeError: one is not such an image.
+        """
+        if not images:
+            return []
+        for image in images:
+            if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+                shape = getattr(image, 'shape', type(image).__name__)
+                raise SegnodeError(f'an image is uint8 (H, W, 3) in BGR order, not {shape}')
+        start = time.perf_counter()
+        fitted = [fit_image(image, self.input_size, self.fit) for image in images]
+        # One image needs no copy into a batch.
+        batch = fitted[0][0][None] if len(fitted) == 1 else np.stack([f for f, _ in fitted])
+        ready = time.perf_counter()
+        output = self.runtime.run(batch)
+        done = time.perf_counter()
+        share = 1e3 / len(images)
+        results = []
+        for index, (_, placement) in enumerate(fitted):
+            begin = time.perf_counter()
+            labels = placement.restore(output.labels[index])
+            confidence = None
+            if output.confidence is not None:
+                confidence = placement.restore(output.confidence[index], outside=0)
+            timing = {
+                'fit': (ready - start) * share,
+                'run': (done - ready) * share,
+                'restore': (time.perf_counter() - begin) * 1e3,
+            }
+            results.append(Segmentation(labels, confidence, timing))
+        return results
+
+    def close(self) -> None:
+        """Give the runtime's memory and threads back."""
+        self.runtime.close()

@@ -1,0 +1,127 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The cache: made once, found again, never trusted when damaged, private."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import stat
+import time
+
+import pytest
+
+from segnode.errors import SegnodeError
+from segnode.runtimes import cache
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return tmp_path / 'cache' / 'segnode'
+
+
+class _Maker:
+    def __init__(self, content: bytes = b'graph') -> None:
+        self.content, self.calls = content, 0
+
+    def __call__(self, path: Path) -> None:
+        self.calls += 1
+        path.write_bytes(self.content)
+
+
+def test_made_once_and_found_again(folder: Path) -> None:
+    maker = _Maker()
+    path = cache.cached('a', '.onnx', {'size': '1x1'}, maker)
+    assert path.parent == folder and path.name.startswith('a-') and path.suffix == '.onnx'
+    assert path.read_bytes() == b'graph'
+    assert cache.cached('a', '.onnx', {'size': '1x1'}, maker) == path
+    assert maker.calls == 1
+    assert cache.cached('a', '.onnx', {'size': '2x2'}, maker) != path
+    assert maker.calls == 2
+
+
+def test_private(folder: Path) -> None:
+    path = cache.cached('a', '.onnx', {}, _Maker())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for file in folder.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    folder.chmod(0o777)
+    maker = _Maker()
+    assert cache.cached('a', '.onnx', {}, maker) == path
+    assert maker.calls == 1, 'others could have written it'
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize('damage', [
+    lambda path, side: path.write_bytes(b'Graph'),
+    lambda path, side: path.write_bytes(b''),
+    lambda path, side: path.unlink(),
+    lambda path, side: side.unlink(),
+    lambda path, side: side.write_text('{'),
+    lambda path, side: side.write_text('[]'),
+    lambda path, side: side.write_text('{"key": 3}'),
+    lambda path, side: side.write_text(
+        json.dumps({**json.loads(side.read_text()), 'key': '0' * 64})),
+])
+def test_damaged_entries_are_made_again(damage: object) -> None:
+    maker = _Maker()
+    path = cache.cached('a', '.onnx', {}, maker)
+    damage(path, path.with_name(path.name + '.json'))  # type: ignore[operator]
+    assert cache.cached('a', '.onnx', {}, maker) == path
+    assert path.read_bytes() == b'graph'
+    assert maker.calls == 2
+    cache.cached('a', '.onnx', {}, maker)
+    assert maker.calls == 2
+
+
+def test_a_failed_build_leaves_nothing(folder: Path) -> None:
+    def broken(path: Path) -> None:
+        path.write_bytes(b'half')
+        raise SegnodeError('no')
+
+    with pytest.raises(SegnodeError, match='no'):
+        cache.cached('a', '.onnx', {}, broken)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_later(folder: Path) -> None:
+    cache.cached('a', '.onnx', {}, _Maker())
+    draft = folder / 'x.tmp'
+    draft.mkdir()
+    (draft / 'half.onnx').write_bytes(b'half')
+    cache.cached('b', '.onnx', {}, _Maker())
+    assert draft.exists(), 'another process may be writing it'
+    long_ago = time.time() - 7200
+    os.utime(draft, (long_ago, long_ago))
+    cache.cached('c', '.onnx', {}, _Maker())
+    assert not draft.exists()
+
+
+def test_entries_and_clear(folder: Path) -> None:
+    assert cache.entries() == [] and cache.clear() == (0, 0)
+    path = cache.cached('a', '.onnx', {'size': '1x1'}, _Maker())
+    bad = cache.cached('b', '.onnx', {'size': '2x2'}, _Maker())
+    bad.write_bytes(b'x')
+    first, second = cache.entries()
+    assert (first.path, first.size, first.valid) == (path, 5, True)
+    assert first.made_from == {'size': '1x1'}
+    assert abs(first.made - time.time()) < 60
+    assert (second.path, second.valid) == (bad, False)
+    assert cache.clear()[0] == 4
+    assert list(folder.iterdir()) == []
+
+
+def test_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    path = cache.cached('a', '.onnx', {}, _Maker())
+    assert path.read_bytes() == b'graph'
+
+
+def test_anothers_folder_is_not_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.cached('a', '.onnx', {}, _Maker())
+    monkeypatch.setattr(os, 'getuid', lambda: 12345)
+    with pytest.raises(SegnodeError, match='belongs to another user'):
+        cache.cached('a', '.onnx', {}, _Maker())

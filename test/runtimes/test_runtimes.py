@@ -1,0 +1,205 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The runtimes: equal labels, batches, sizes, threads, and what they refuse."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segnode.errors import SegnodeError
+from segnode.fitting import fit_image
+from segnode.model import Model
+from segnode.runtimes import load_runtime, RUNTIMES
+from segnode.runtimes.base import default_threads
+from segnode.runtimes.cache import entries
+import small_model
+
+pytest.importorskip('torch')
+pytest.importorskip('onnxruntime')
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+
+
+def test_names() -> None:
+    assert RUNTIMES == ('auto', 'pytorch', 'onnx')
+
+
+@pytest.mark.parametrize('name', ['pytorch', 'onnx'])
+@pytest.mark.parametrize('size', [(128, 256), (256, 128)])
+def test_same_labels_for_one_image_and_for_three(name: str, size: tuple[int, int]) -> None:
+    images = small_model.frames(3, size)
+    runtime = load_runtime(small_model.model(), name, input_size=size, confidence=True, threads=1)
+    assert (runtime.name, runtime.input_size, runtime.batch) == (name, size, None)
+    together = runtime.run(images)
+    assert together.labels.shape == (3, *size) and together.labels.dtype == np.uint8
+    assert together.confidence is not None and together.confidence.dtype == np.uint8
+    assert len(np.unique(together.labels)) > 2
+    for index in range(3):
+        alone = runtime.run(images[index : index + 1])
+        assert (alone.labels[0] == together.labels[index]).mean() > 0.9999
+    runtime.close()
+
+
+def test_runtimes_agree() -> None:
+    images = small_model.frames(4)
+    runtimes = [load_runtime(small_model.model(), name, confidence=True, threads=1)
+                for name in ('pytorch', 'onnx')]
+    first, second = (runtime.run(images) for runtime in runtimes)
+    assert (first.labels == second.labels).mean() >= 0.999
+    assert first.confidence is not None and second.confidence is not None
+    assert np.abs(first.confidence.astype(int) - second.confidence).max() <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('size', [(384, 512), (512, 1024)])
+def test_runtimes_agree_on_real_images(camvid: Path, size: tuple[int, int]) -> None:
+    import cv2
+
+    try:
+        model = Model.load('fsffnet')
+    except SegnodeError:
+        model = small_model.model()
+    paths = sorted((camvid / 'val' / 'images').iterdir())[::20]
+    images = np.stack([fit_image(cv2.imread(str(path)), size)[0] for path in paths])
+    labels = [load_runtime(model, name, input_size=size).run(images).labels
+              for name in ('pytorch', 'onnx')]
+    assert (labels[0] == labels[1]).mean() >= 0.999
+    assert len(np.unique(labels[0])) > (4 if model.name.startswith('fsffnet_camvid') else 1)
+
+
+def test_the_released_graph_needs_no_cache() -> None:
+    load_runtime(small_model.model(), 'onnx')
+    assert entries() == []
+
+
+def test_another_size_is_exported_once_and_damage_mended(caplog: Any) -> None:
+    model = small_model.model()
+    image = small_model.frames(1, (128, 128))
+    expected = load_runtime(model, 'onnx', input_size=(128, 128)).run(image).labels
+    (entry,) = entries()
+    assert 'fsffnet_small-128x128' in entry.path.name
+    assert entry.made_from['weights'] == model.weights_sha256
+    made = entry.path.stat().st_mtime_ns
+    load_runtime(model, 'onnx', input_size=(128, 128))
+    assert entry.path.stat().st_mtime_ns == made
+    content = bytearray(entry.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    entry.path.write_bytes(content)
+    with caplog.at_level(logging.WARNING, 'segnode'):
+        again = load_runtime(model, 'onnx', input_size=(128, 128))
+    assert 'is made again: its content has changed' in caplog.text
+    assert (again.run(image).labels == expected).all()
+    load_runtime(model, 'onnx', confidence=True)
+    assert len(entries()) == 2
+
+
+def test_random_weights_run_too() -> None:
+    model = Model.untrained('fsffnet', input_size=(128, 128))
+    image = small_model.frames(1, (128, 128))
+    labels = [load_runtime(model, name).run(image).labels for name in ('onnx', 'pytorch')]
+    assert (labels[0] == labels[1]).mean() >= 0.999
+
+
+def test_without_torch_another_size_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model.model()
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    with pytest.raises(SegnodeError, match=r'128x128 .*needs PyTorch: pip install') as caught:
+        load_runtime(model, 'onnx', input_size=(128, 128))
+    assert '\n' not in str(caught.value)
+    with pytest.raises(SegnodeError, match='the pytorch runtime needs PyTorch'):
+        load_runtime(model, 'pytorch')
+    with pytest.raises(SegnodeError, match='nothing here can run'):
+        load_runtime(Model.untrained('fsffnet'), 'auto')
+
+
+def test_an_onnx_file_alone_serves_its_own_size_only(tmp_path: Path) -> None:
+    stem = small_model.copy_to(tmp_path)
+    stem.with_suffix('.safetensors').unlink()
+    model = Model.load(stem)
+    assert load_runtime(model).name == 'onnx'
+    with pytest.raises(SegnodeError, match='put fsffnet_small.safetensors beside it'):
+        load_runtime(model, 'onnx', input_size=(128, 128))
+
+
+def test_weights_alone_are_exported(tmp_path: Path) -> None:
+    stem = small_model.copy_to(tmp_path)
+    stem.with_suffix('.onnx').unlink()
+    runtime = load_runtime(Model.load(stem))
+    assert runtime.name == 'onnx'
+    assert len(entries()) == 1
+
+
+def test_auto_says_what_and_why(caplog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with caplog.at_level(logging.INFO, 'segnode'):
+        load_runtime(small_model.model())
+    assert 'runtime onnx (the fastest without a GPU): ONNX Runtime' in caplog.text
+    assert 'fsffnet_small at 128x256' in caplog.text
+    caplog.clear()
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with caplog.at_level(logging.INFO, 'segnode'):
+        assert load_runtime(small_model.model()).name == 'pytorch'
+    assert 'ONNX Runtime is not installed' in caplog.text
+
+
+@pytest.mark.parametrize('name', ['pytorch', 'onnx'])
+@pytest.mark.parametrize('images', [
+    np.zeros((1, 128, 128, 3), np.uint8), np.zeros((128, 256, 3), np.uint8),
+    np.zeros((1, 128, 256, 3), np.float32), np.zeros((0, 128, 256, 3), np.uint8),
+    np.zeros((1, 128, 256, 4), np.uint8),
+])
+def test_wrong_images(name: str, images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match='images must be uint8'):
+        load_runtime(small_model.model(), name).run(images)
+
+
+@pytest.mark.parametrize('name', ['pytorch', 'onnx'])
+def test_views_and_read_only_images(name: str) -> None:
+    runtime = load_runtime(small_model.model(), name, threads=1)
+    image = small_model.frames(1)
+    expected = runtime.run(image).labels
+    wide = np.zeros((1, 128, 300, 3), np.uint8)
+    wide[:, :, :256] = image
+    assert (runtime.run(wide[:, :, :256]).labels == expected).all()
+    image.setflags(write=False)
+    assert (runtime.run(image).labels == expected).all()
+
+
+def test_refusals() -> None:
+    model = small_model.model()
+    with pytest.raises(SegnodeError, match='there is auto, pytorch, onnx'):
+        load_runtime(model, 'tflite')
+    with pytest.raises(SegnodeError, match='threads must be'):
+        load_runtime(model, threads=-1)
+    for name in ('pytorch', 'onnx'):
+        with pytest.raises(SegnodeError, match='multiples of 128, not 100x100'):
+            load_runtime(model, name, input_size=(100, 100))
+    with pytest.raises(SegnodeError, match='cannot use the device'):
+        load_runtime(model, 'pytorch', device='warp')
+
+
+@pytest.mark.parametrize('cores, expected', [(1, 1), (2, 1), (3, 2), (5, 4), (64, 4)])
+def test_default_threads(cores: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(cores)), raising=False)
+    assert default_threads() == expected
+
+
+def test_threads_do_not_spin() -> None:
+    """Between runs the process uses next to no processor time."""
+    import time
+
+    runtime = load_runtime(small_model.model(), 'onnx', threads=2)
+    image = small_model.frames(1)
+    runtime.run(image)
+    used = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - used < 0.1

@@ -1,0 +1,109 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Finding models by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segnode import store
+from segnode.errors import SegnodeError
+from segnode.model import Model, save_safetensors
+import small_model
+
+pytest.importorskip('torch')
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return three empty folders that are the only ones looked at."""
+    made = [tmp_path / name for name in ('own', 'named', 'data/segnode/weights')]
+    for folder in made:
+        folder.mkdir(parents=True)
+    monkeypatch.setenv('SEGNODE_WEIGHTS', str(made[1]))
+    monkeypatch.setenv('XDG_DATA_HOME', str(tmp_path / 'data'))
+    monkeypatch.setattr(store, '__file__', str(tmp_path / 'store.py'))
+    (tmp_path / 'weights').symlink_to(made[0])
+    return made
+
+
+def _put(folder: Path, name: str, miou: float | None) -> None:
+    training = {} if miou is None else {'miou': {'val': miou}}
+    record = small_model.record(training=training)
+    save_safetensors(folder / f'{name}.safetensors', small_model.network(), record)
+
+
+def test_folders_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('SEGNODE_WEIGHTS', '/a:/b:')
+    assert store.folders() == (
+        tmp_path / 'weights', Path('/a'), Path('/b'), tmp_path / 'data/segnode/weights',
+    )
+    monkeypatch.delenv('XDG_DATA_HOME')
+    monkeypatch.setenv('HOME', '/home/me')
+    assert store.folders()[-1] == Path('/home/me/.local/share/segnode/weights')
+
+
+def test_each_folder_is_searched_and_the_first_wins(places: list[Path]) -> None:
+    for index, folder in reversed(list(enumerate(places))):
+        _put(folder, 'fsffnet_x', index / 10)
+        assert Model.load('fsffnet_x').record.miou == index / 10
+
+
+def test_a_network_is_its_best_model(places: list[Path]) -> None:
+    _put(places[2], 'fsffnet_huge', 0.9)
+    assert Model.load('fsffnet').name == 'fsffnet_huge'
+    for name, miou in (('fsffnet_a', 0.5), ('fsffnet_b', 0.7), ('fsffnet_c', None)):
+        _put(places[1], name, miou)
+    assert Model.load('fsffnet').name == 'fsffnet_b'
+    (places[1] / 'fsffnet_b.safetensors').write_bytes(b'')
+    assert Model.load('fsffnet').name == 'fsffnet_a'
+
+
+def test_only_a_damaged_one(places: list[Path]) -> None:
+    (places[0] / 'fsffnet_a.onnx').write_bytes(b'x')
+    with pytest.raises(SegnodeError, match='fsffnet_a.onnx is not an ONNX file'):
+        Model.load('fsffnet')
+
+
+def test_unknown_names_list_what_there_is(places: list[Path]) -> None:
+    for name in ('fsffnet', 'fsffnet_camvid', 'unet', 'fsffnet-camvid'):
+        with pytest.raises(SegnodeError, match='none yet; python -m training fit') as caught:
+            Model.load(name)
+        assert repr(name) in str(caught.value)
+    _put(places[0], 'fsffnet_x', 0.1)
+    with pytest.raises(SegnodeError, match='there is fsffnet_x; python -m training fit --config'):
+        Model.load('fsffnet_y')
+    with pytest.raises(SegnodeError, match='no model was named'):
+        Model.load('')
+
+
+def test_random_weights_only_when_allowed_and_needed(places: list[Path]) -> None:
+    assert Model.load('fsffnet', allow_random_weights=True).record.random
+    assert Model.load('fsffnet_cityscapes', allow_random_weights=True).record.random
+    with pytest.raises(SegnodeError):
+        Model.load('unet', allow_random_weights=True)
+    with pytest.raises(SegnodeError):
+        Model.load('fsffnet_nowhere', allow_random_weights=True)
+    _put(places[0], 'fsffnet_x', 0.1)
+    assert not Model.load('fsffnet', allow_random_weights=True).record.random
+
+
+def test_paths_that_are_not_there(tmp_path: Path) -> None:
+    for path in ('nothing.onnx', tmp_path / 'nothing', tmp_path / 'nothing.safetensors'):
+        with pytest.raises(SegnodeError, match='nothing'):
+            Model.load(path)
+    (tmp_path / 'notes.txt').write_text('x')
+    with pytest.raises(SegnodeError, match='is no model'):
+        Model.load(tmp_path / 'notes.txt')
+    with pytest.raises(SegnodeError):
+        Model.load(tmp_path)
+
+
+def test_entries_name_the_damaged(places: list[Path]) -> None:
+    _put(places[0], 'fsffnet_x', 0.1)
+    (places[1] / 'bad.safetensors').write_bytes(b'PK\x03\x04')
+    good, bad = store.entries()
+    assert good.model is not None and good.name == 'fsffnet_x'
+    assert bad.model is None and 'pickle' in bad.error
