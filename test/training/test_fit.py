@@ -5,11 +5,11 @@
 import json
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch')
@@ -100,23 +100,22 @@ def test_run_leaves_a_model_that_evaluates_to_its_record(runs, rendered_camvid):
         assert result['miou'] == pytest.approx(record.training['miou']['val'], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_training_learns(rendered_camvid, tmp_path):
-    """Overfit the eight frames: road and sky must be known after a few epochs."""
-    from training.config import DataConfig, FitConfig, LossConfig, OptimConfig
-    from training.fit import fit
-
-    config = FitConfig(
-        name='learn', data=DataConfig(root=str(rendered_camvid), input_size=(128, 128),
-                                      scale=(1.0, 1.0), jitter=0.0),
-        loss=LossConfig(class_weights='none'), network_args={'dropout': 0.0},
-        optim=OptimConfig(lr=5e-3, warmup_steps=5, ema_decay=0.9), epochs=14, batch_size=4,
-        val_every=14, accelerator='cpu', out=str(tmp_path))
-    folder = fit(config)
+    """Eight frames, seen again under other names: the large classes must be known."""
+    for kind in ('images', 'labels'):
+        for split in ('train', 'val'):
+            (tmp_path / split / kind).mkdir(parents=True)
+            for path in (rendered_camvid / 'train' / kind).iterdir():
+                shutil.copy(path, tmp_path / split / kind / f'{split}{path.name}')
+    training('fit', *SMALL, '--name', 'learn', '--out', tmp_path, '--epochs', 16,
+             '--data.scale', '[1.0,1.0]', '--data.jitter', 0, '--optim.lr', 0.006,
+             '--optim.ema_decay', 0.8, '--val_every', 16, root=tmp_path)
     from segnode.model import Model
 
-    iou = Model.load(folder / 'learn.onnx').record.training['class_iou']['val']
-    assert iou['road'] > 0.5, iou
-    assert np.nanmax([v for v in iou.values() if v is not None]) > 0.6, iou
+    iou = Model.load(tmp_path / 'learn' / 'learn.onnx').record.training['class_iou']['val']
+    # An untrained network has none of them.
+    assert iou['road'] > 0.3 and iou['sky'] > 0.3, iou
 
 
 def test_errors_are_one_sentence(rendered_camvid, tmp_path):
