@@ -1,0 +1,171 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The publishers of the segment node, and the work for each, done only where somebody listens."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Float32, Header
+
+from segnode.labels import IGNORE, LabelSet
+from segnode.ros.image_codec import fill_image
+from segnode.ros.qos import overridable
+from segnode.ros.topics import LATENCY_STAGES, OUTPUT_TOPICS, OutputTopic
+
+# Masks in flight to a slow subscriber before older ones give way.
+DEPTH = 5
+MESSAGE_TYPES: dict[str, type] = {
+    'sensor_msgs/msg/Image': Image,
+    'sensor_msgs/msg/CompressedImage': CompressedImage,
+    'sensor_msgs/msg/CameraInfo': CameraInfo,
+    'std_msgs/msg/Float32': Float32,
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one frame gave, and the pictures of it, each made at most once and only when used."""
+
+    image: np.ndarray  # uint8 (H, W, 3) BGR
+    labels: np.ndarray  # uint8 (H, W) train ids
+    confidence: np.ndarray | None  # uint8 (H, W)
+    label_set: LabelSet
+    settings: dict[str, Any]
+
+    @cached_property
+    def color(self) -> np.ndarray:
+        """Return uint8 (H, W, 3) RGB: the colour of each label."""
+        return self.label_set.colorize(self.labels)
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """Return uint8 (H, W, 3) RGB: image and colours blended; the image where unlabelled."""
+        alpha = float(self.settings['overlay_alpha'])
+        image = cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB)
+        blend = cv2.addWeighted(self.color, alpha, image, 1.0 - alpha, 0.0)
+        unlabelled = self.labels == IGNORE
+        if unlabelled.any():
+            blend[unlabelled] = image[unlabelled]
+        return np.asarray(blend)
+
+    @cached_property
+    def labels_png(self) -> array[int]:
+        """Return the labels as a lossless PNG."""
+        effort = [cv2.IMWRITE_PNG_COMPRESSION, int(self.settings['png_level'])]
+        return _encoded('.png', self.labels, effort)
+
+    @cached_property
+    def overlay_jpeg(self) -> array[int]:
+        """Return the overlay as a JPEG."""
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(self.settings['jpeg_quality'])]
+        return _encoded('.jpg', cv2.cvtColor(self.overlay, cv2.COLOR_RGB2BGR), quality)
+
+
+class Outputs:
+    """All publishers of one configured node."""
+
+    def __init__(self, node: LifecycleNode, *, confidence: bool) -> None:
+        """Create the publishers, as managed entities of the node: silent until it is active.
+
+        Args:
+            node: the owner.
+            confidence: whether the confidence image is made at all.
+
+        Raises:
+            SegnodeError: a qos_overrides parameter has a value that there is not.
+        """
+        self._node = node
+        self._publishers: dict[str, Any] = {}
+        for topic in OUTPUT_TOPICS:
+            if topic.name == 'segmentation/confidence' and not confidence:
+                continue
+            name = resolved(node, topic)
+            profile, _ = overridable(
+                node, name, 'publisher', reliability='reliable', depth=DEPTH)
+            self._publishers[topic.name] = node.create_lifecycle_publisher(
+                MESSAGE_TYPES[topic.type_name], name, profile)
+
+    def destroy(self) -> None:
+        """Take all publishers away."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()
+
+    def wanted(self, settings: dict[str, Any]) -> tuple[str, ...]:
+        """Return the names of the topics that are switched on and have a subscriber."""
+        return tuple(
+            topic.name for topic in OUTPUT_TOPICS
+            if topic.name in self._publishers
+            and (not topic.flag or settings[topic.flag])
+            and self._publishers[topic.name].get_subscription_count() > 0)
+
+    def publish(self, wanted: tuple[str, ...], header: Header, result: Result,
+                info: CameraInfo | None) -> tuple[str, ...]:
+        """Publish the masks, the plain labels first; return the topics that were served.
+
+        Args:
+            wanted: names of the topics to serve.
+            header: that of the input image; it goes out unchanged.
+            result: what the frame gave.
+            info: calibration to go out beside the masks, where there is one.
+        """
+        served = []
+        for name in wanted:
+            msg = self._message(name, header, result, info)
+            if msg is not None:
+                self._publishers[name].publish(msg)
+                served.append(name)
+        return tuple(served)
+
+    def publish_latency(self, wanted: tuple[str, ...], stages: dict[str, float]) -> None:
+        """Publish milliseconds per stage."""
+        for stage in LATENCY_STAGES:
+            name = f'segmentation/latency/{stage}'
+            if name in wanted and stage in stages:
+                self._publishers[name].publish(Float32(data=stages[stage]))
+
+    @staticmethod
+    def _message(name: str, header: Header, result: Result, info: CameraInfo | None) -> Any:
+        if name == 'segmentation/labels':
+            return fill_image(Image(header=header), result.labels, 'mono8')
+        if name == 'segmentation/color':
+            return fill_image(Image(header=header), result.color, 'rgb8')
+        if name == 'segmentation/overlay':
+            return fill_image(Image(header=header), result.overlay, 'rgb8')
+        if name == 'segmentation/confidence' and result.confidence is not None:
+            return fill_image(Image(header=header), result.confidence, 'mono8')
+        if name == 'segmentation/camera_info':
+            return info
+        if name == 'segmentation/labels/compressed':
+            return CompressedImage(
+                header=header, format='mono8; png compressed mono8', data=result.labels_png)
+        if name == 'segmentation/overlay/compressed':
+            return CompressedImage(
+                header=header, format='rgb8; jpeg compressed bgr8', data=result.overlay_jpeg)
+        return None
+
+
+def resolved(node: LifecycleNode, topic: OutputTopic) -> str:
+    """Return the full topic name; '/compressed' follows the remapped name of its base topic."""
+    base, slash, last = topic.name.rpartition('/')
+    if last == 'compressed':
+        return str(node.resolve_topic_name(base)) + slash + last
+    return str(node.resolve_topic_name(topic.name))
+
+
+def _encoded(extension: str, image: np.ndarray, options: list[int]) -> array[int]:
+    done, data = cv2.imencode(extension, image, options)
+    if not done:
+        raise ValueError(f'OpenCV could not write a {extension} image of {image.shape}')
+    # An array.array is the one type that a message takes without a look at every byte.
+    content = array('B')
+    content.frombytes(data.data)
+    return content

@@ -1,0 +1,265 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the segment node: one table that everything else is derived from.
+
+The table itself needs no ROS, so that the launch file, the tables in the README and the tests can
+read it anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import difflib
+import math
+from typing import Any, TYPE_CHECKING
+
+from segnode.errors import SegnodeError
+from segnode.runtimes import RUNTIMES
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+Value = Any  # bool | int | float | str | list[int]
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter: its type is that of its default value."""
+
+    name: str
+    default: Value
+    description: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = False
+    constraint: str = ''
+
+    @property
+    def type_name(self) -> str:
+        """Return the type as ROS users write it: bool, integer, double, string, integer array."""
+        if isinstance(self.default, bool):
+            return 'bool'
+        if isinstance(self.default, int):
+            return 'integer'
+        if isinstance(self.default, float):
+            return 'double'
+        if isinstance(self.default, str):
+            return 'string'
+        return 'integer array'
+
+    @property
+    def allowed(self) -> str:
+        """Return what values are allowed, in words; empty when the type says it all."""
+        if self.choices:
+            return 'one of ' + ', '.join(self.choices)
+        if self.minimum is not None and self.maximum is not None:
+            return f'{self.minimum:g} to {self.maximum:g}'
+        return self.constraint
+
+    def refusal(self, value: Value) -> str | None:
+        """Return one sentence that says why `value` cannot be taken, or None when it can."""
+        told = f"parameter '{self.name}' must be {self.allowed}, not {value!r}."
+        if self.choices and value not in self.choices:
+            return told
+        if isinstance(self.default, float) and not math.isfinite(value):
+            return told
+        if self.minimum is not None and self.maximum is not None:
+            if not self.minimum <= value <= self.maximum:
+                return told
+        if self.name == 'input_size':
+            if len(value) != 2 or (min(value) <= 0 and tuple(value) != (0, 0)):
+                return told
+        if self.name == 'model' and not value.strip():
+            return told
+        return None
+
+
+_START = 'at start only'
+
+PARAMETERS: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        'model', 'fsffnet',
+        'Released model by name, or the path of a .safetensors or .onnx file.',
+        read_only=True, constraint='a name or a path'),
+    ParameterSpec(
+        'runtime', 'auto',
+        'What runs the network; auto takes the fastest that this machine can run.',
+        choices=tuple(RUNTIMES), read_only=True),
+    ParameterSpec(
+        'input_size', [0, 0],
+        "Network input height and width in pixels; [0, 0] is the model's own.",
+        read_only=True, constraint='[height, width] with both above 0, or [0, 0]'),
+    ParameterSpec(
+        'fit', 'stretch',
+        'How an image of another shape is brought to the network input size.',
+        choices=('stretch', 'letterbox', 'crop'), read_only=True),
+    ParameterSpec(
+        'threads', 0,
+        'CPU threads of the runtime; 0 leaves the choice to it.',
+        minimum=0, maximum=256, read_only=True),
+    ParameterSpec(
+        'confidence', False,
+        'Also compute and publish the confidence image.',
+        read_only=True),
+    ParameterSpec(
+        'allow_random_weights', False,
+        'Run an untrained network when the model has no weights; every diagnostic then warns.',
+        read_only=True),
+    ParameterSpec(
+        'input_transport', 'raw',
+        "raw subscribes to 'image'; compressed to 'image/compressed' (JPEG or PNG).",
+        choices=('raw', 'compressed'), read_only=True),
+    ParameterSpec(
+        'image_reliability', 'auto',
+        'Reliability asked of the image publishers; auto asks for reliable when all of them '
+        'offer it and for best effort otherwise.',
+        choices=('auto', 'reliable', 'best_effort'), read_only=True),
+    ParameterSpec(
+        'autostart', True,
+        'Configure and activate without being told; false waits for a lifecycle manager.',
+        read_only=True),
+    ParameterSpec(
+        'image_timeout', 5.0,
+        'Seconds without an image after which the node warns; 0 never warns.',
+        minimum=0.0, maximum=86400.0),
+    ParameterSpec(
+        'max_rate', 0.0,
+        'Most images segmented per second, in Hz; 0 is no limit.',
+        minimum=0.0, maximum=1000.0),
+    ParameterSpec(
+        'overlay_alpha', 0.5,
+        'Weight of the class colours in the overlay; 0 is the image alone, 1 the colours alone.',
+        minimum=0.0, maximum=1.0),
+    ParameterSpec('publish_labels', True, 'Publish segmentation/labels when subscribed to.'),
+    ParameterSpec('publish_color', True, 'Publish segmentation/color when subscribed to.'),
+    ParameterSpec('publish_overlay', True, 'Publish segmentation/overlay when subscribed to.'),
+    ParameterSpec(
+        'publish_compressed', True,
+        'Publish segmentation/labels/compressed and segmentation/overlay/compressed when '
+        'subscribed to.'),
+    ParameterSpec('publish_latency', True, 'Publish segmentation/latency/* when subscribed to.'),
+    ParameterSpec(
+        'png_level', 1,
+        'Effort of the lossless PNG of the labels: 0 is fastest, 9 smallest.',
+        minimum=0, maximum=9),
+    ParameterSpec(
+        'jpeg_quality', 85,
+        'Quality of the JPEG of the overlay.',
+        minimum=1, maximum=100),
+)
+
+BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}
+
+
+def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    """Return the ROS descriptor of a parameter."""
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+    ros = ParameterDescriptor(
+        name=spec.name, description=spec.description, read_only=spec.read_only,
+        additional_constraints='' if spec.minimum is not None else spec.allowed)
+    if spec.minimum is not None and spec.maximum is not None:
+        if spec.type_name == 'double':
+            ros.floating_point_range = [FloatingPointRange(
+                from_value=float(spec.minimum), to_value=float(spec.maximum))]
+        else:
+            ros.integer_range = [IntegerRange(
+                from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)]
+    return ros
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter of the table on a node.
+
+    Raises:
+        SegnodeError: a value given at start is of the wrong type or not allowed.
+    """
+    from rclpy.exceptions import ParameterException
+    # Private in rclpy, from Humble to Kilted; it only buys better words, so its absence is borne.
+    overrides: dict[str, Parameter] = getattr(node, '_parameter_overrides', {})
+    for spec in PARAMETERS:
+        if spec.name in overrides:
+            overrides[spec.name] = _whole_number_as_double(overrides[spec.name])
+            _check_start_value(spec, overrides[spec.name].value)
+    for stranger in _unknown(overrides):
+        node.get_logger().warning(stranger)
+    node.add_on_set_parameters_callback(_on_set)
+    if hasattr(node, 'add_pre_set_parameters_callback'):  # Jazzy and newer
+        node.add_pre_set_parameters_callback(
+            lambda changes: [_whole_number_as_double(change) for change in changes])
+    for spec in PARAMETERS:
+        try:
+            node.declare_parameter(spec.name, spec.default, descriptor(spec))
+        except ParameterException as error:
+            raise SegnodeError(f"parameter '{spec.name}' cannot be used: {error}") from error
+
+
+def values(node: Node) -> dict[str, Value]:
+    """Return all parameters as they stand now."""
+    return {spec.name: node.get_parameter(spec.name).value for spec in PARAMETERS}
+
+
+def markdown_table() -> str:
+    """Return the table for the README."""
+    lines = ['| parameter | type | default | allowed | can change | description |',
+             '|---|---|---|---|---|---|']
+    for spec in PARAMETERS:
+        default = {True: 'true', False: 'false'}.get(spec.default, spec.default) \
+            if isinstance(spec.default, bool) else spec.default
+        lines.append(
+            f'| `{spec.name}` | {spec.type_name} | `{default}` | {spec.allowed} | '
+            f'{_START if spec.read_only else "at any time"} | {spec.description} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _whole_number_as_double(parameter: Parameter) -> Parameter:
+    """Take `max_rate:=10` for what is meant; ROS would refuse an integer for a double."""
+    from rclpy.parameter import Parameter
+    spec = BY_NAME.get(parameter.name)
+    if spec is None or spec.type_name != 'double':
+        return parameter
+    if parameter.type_ != Parameter.Type.INTEGER:
+        return parameter
+    return Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value))
+
+
+def _check_start_value(spec: ParameterSpec, value: Value) -> None:
+    value = list(value) if isinstance(spec.default, list) and hasattr(value, '__iter__') else value
+    same = type(value) is type(spec.default)
+    if isinstance(spec.default, list) and same:
+        same = all(type(number) is int for number in value)
+    if not same:
+        raise SegnodeError(
+            f"parameter '{spec.name}' must be of type {spec.type_name}"
+            f'{", " + spec.allowed if spec.allowed else ""}; it was given {value!r}.')
+    sentence = spec.refusal(value)
+    if sentence is not None:
+        raise SegnodeError(sentence)
+
+
+def _unknown(overrides: dict[str, Parameter]) -> list[str]:
+    """Return a sentence for each parameter given at start that the node does not have."""
+    sentences = []
+    for name in overrides:
+        if name in BY_NAME or name == 'use_sim_time' or name.startswith('qos_overrides.'):
+            continue
+        near = difflib.get_close_matches(name, list(BY_NAME), 1)
+        hint = f"; did you mean '{near[0]}'?" if near else '.'
+        sentences.append(f"there is no parameter '{name}', it is ignored{hint}")
+    return sentences
+
+
+def _on_set(changes: list[Parameter]) -> Any:
+    """Refuse what descriptors cannot describe. Nothing to apply: values are read when needed."""
+    from rcl_interfaces.msg import SetParametersResult
+    for change in changes:
+        spec = BY_NAME.get(change.name)
+        if spec is None:
+            continue
+        value = list(change.value) if isinstance(spec.default, list) else change.value
+        sentence = spec.refusal(value)
+        if sentence is not None:
+            return SetParametersResult(successful=False, reason=sentence)
+    return SetParametersResult(successful=True)

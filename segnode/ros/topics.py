@@ -1,0 +1,72 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The topics of the segment node: one table, without ROS, that code and README derive from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OutputTopic:
+    """One topic that masks of a frame go out on."""
+
+    name: str  # relative; remapped as usual
+    type_name: str
+    description: str
+    flag: str = ''  # the bool parameter that switches it off
+
+
+# Stages of health.STAGES that have a topic.
+LATENCY_STAGES: dict[str, str] = {
+    'transport': 'header stamp to receipt by the node',
+    'decode': 'message to BGR image',
+    'run': 'fit, network, restore',
+    'publish': 'masks made and published',
+    'total': 'receipt to the last mask published',
+}
+
+OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
+    OutputTopic(
+        'segmentation/labels', 'sensor_msgs/msg/Image',
+        "mono8: train ids at the image's size, 255 unlabelled; header copied unchanged",
+        'publish_labels'),
+    OutputTopic(
+        'segmentation/confidence', 'sensor_msgs/msg/Image',
+        'mono8, 0 to 255; only with confidence:=true'),
+    OutputTopic(
+        'segmentation/color', 'sensor_msgs/msg/Image',
+        "rgb8: the label set's colours", 'publish_color'),
+    OutputTopic(
+        'segmentation/overlay', 'sensor_msgs/msg/Image',
+        'rgb8: image and colours blended by overlay_alpha', 'publish_overlay'),
+    OutputTopic(
+        'segmentation/labels/compressed', 'sensor_msgs/msg/CompressedImage',
+        'the labels as PNG, lossless', 'publish_compressed'),
+    OutputTopic(
+        'segmentation/overlay/compressed', 'sensor_msgs/msg/CompressedImage',
+        'the overlay as JPEG', 'publish_compressed'),
+    OutputTopic(
+        'segmentation/camera_info', 'sensor_msgs/msg/CameraInfo',
+        "the camera's calibration with the mask's header, where `camera_info` is published"),
+    *(OutputTopic(
+        f'segmentation/latency/{stage}', 'std_msgs/msg/Float32', f'ms: {what}', 'publish_latency')
+      for stage, what in LATENCY_STAGES.items()),
+)
+
+
+def markdown_table() -> str:
+    """Return the table for the README."""
+    rows = [
+        ('image', 'in', 'sensor_msgs/msg/Image',
+         'the camera; `image/compressed` (CompressedImage) with input_transport:=compressed'),
+        ('camera_info', 'in', 'sensor_msgs/msg/CameraInfo', 'optional'),
+        *((topic.name, 'out', topic.type_name, topic.description) for topic in OUTPUT_TOPICS),
+        ('segmentation/label_info', 'out', 'vision_msgs/msg/LabelInfo',
+         'class names, latched; only where vision_msgs is installed'),
+        ('/diagnostics', 'out', 'diagnostic_msgs/msg/DiagnosticArray',
+         'once a second: rates, drops and their causes, latency per stage, model, runtime'),
+    ]
+    lines = ['| topic | | type | description |', '|---|---|---|---|']
+    lines += [f'| `{name}` | {way} | {kind} | {text} |' for name, way, kind, text in rows]
+    return '\n'.join(lines) + '\n'

@@ -1,0 +1,194 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""What tests need to talk to a node in another process: publishers, collectors, services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import contextlib
+import threading
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.srv import ChangeState, GetState
+import numpy as np
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from segnode.ros.image_codec import fill_image
+
+CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
+SHUTDOWNS = {'unconfigured': 5, 'inactive': 6, 'active': 7}
+
+
+def until(condition: Callable[[], Any], timeout: float = 20.0, what: str = '') -> Any:
+    """Wait for a true value and return it; fail after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f'not within {timeout} s: {what or condition}')
+        time.sleep(0.02)
+
+
+class Collector:
+    """Keeps what comes on one topic."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def by_stamp(self) -> dict[tuple[int, int], Any]:
+        """Return the messages by header stamp."""
+        return {(m.header.stamp.sec, m.header.stamp.nanosec): m for m in list(self.messages)}
+
+    def answer_to(self, sent: Any, timeout: float = 20.0) -> Any:
+        """Wait for the message with the header stamp of `sent` and return it."""
+        key = (sent.header.stamp.sec, sent.header.stamp.nanosec)
+        return until(lambda: self.by_stamp().get(key), timeout, 'the mask of an image')
+
+    def wait(self, count: int, timeout: float = 30.0) -> list[Any]:
+        """Wait until so many messages came."""
+        until(lambda: len(self.messages) >= count, timeout, f'{count} messages')
+        return list(self.messages)
+
+
+class Probe:
+    """A node of the test process, spinning in its own thread."""
+
+    def __init__(self, context: rclpy.Context) -> None:
+        self.node = rclpy.create_node('probe', context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self.node)
+        self._stop = False
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+        self._count = 0
+
+    def _spin(self) -> None:
+        while not self._stop:
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def close(self) -> None:
+        """End the thread and the node."""
+        self._stop = True
+        self._thread.join(5.0)
+        self.node.destroy_node()
+
+    def publisher(self, topic: str = 'image', *, reliable: bool = True, kind: type = Image) -> Any:
+        """Return a publisher."""
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        return self.node.create_publisher(kind, topic, QoSProfile(
+            depth=5, reliability=reliability))
+
+    @contextlib.contextmanager
+    def collect(self, topic: str, kind: type = Image) -> Iterator[Collector]:
+        """Collect the messages of a topic while in the block."""
+        collector = Collector()
+        subscription = self.node.create_subscription(
+            kind, topic, collector.messages.append, QoSProfile(depth=50))
+        until(lambda: self.node.count_publishers(topic) > 0, what=f'a publisher of {topic}')
+        # Matched on this side; the publisher's side follows within a moment.
+        time.sleep(0.3)
+        try:
+            yield collector
+        finally:
+            self.node.destroy_subscription(subscription)
+
+    def header(self) -> Header:
+        """Return a header whose stamp is now and unique."""
+        self._count += 1
+        return Header(
+            stamp=self.node.get_clock().now().to_msg(), frame_id=f'camera_{self._count}')
+
+    def image(self, array: np.ndarray, encoding: str = 'bgr8') -> Image:
+        """Return an image message."""
+        return fill_image(Image(header=self.header()), array, encoding)
+
+    def send(self, publisher: Any, array: np.ndarray) -> Image:
+        """Publish an image and return the message."""
+        msg = self.image(array)
+        publisher.publish(msg)
+        return msg
+
+    def call(self, kind: type, name: str, request: Any, timeout: float = 10.0) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(kind, name)
+        try:
+            assert client.wait_for_service(timeout), f'no service {name}'
+            future = client.call_async(request)
+            until(future.done, timeout, f'an answer of {name}')
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def state(self, node: str = '/segment', timeout: float = 10.0) -> str:
+        """Return the lifecycle state."""
+        response = self.call(GetState, f'{node}/get_state', GetState.Request(), timeout)
+        return str(response.current_state.label)
+
+    def change(self, transition: int, node: str = '/segment', timeout: float = 60.0) -> bool:
+        """Ask for a transition; return whether it succeeded."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call(ChangeState, f'{node}/change_state', request, timeout).success)
+
+    def until_state(self, label: str, timeout: float = 60.0) -> None:
+        """Wait for a lifecycle state."""
+        until(lambda: self.state() == label, timeout, f'state {label}')
+
+    def set_parameter(self, name: str, value: Any) -> tuple[bool, str]:
+        """Set a parameter of the node; return success and reason."""
+        request = SetParameters.Request()
+        request.parameters = [rclpy.parameter.Parameter(name, value=value).to_parameter_msg()]
+        result = self.call(SetParameters, '/segment/set_parameters', request).results[0]
+        return bool(result.successful), str(result.reason)
+
+    def get_parameter(self, name: str, timeout: float = 10.0) -> Any:
+        """Return the value of a parameter of the node."""
+        response = self.call(
+            GetParameters, '/segment/get_parameters', GetParameters.Request(names=[name]), timeout)
+        return value_of(response.values[0])
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the descriptors of all parameters of the node, by name."""
+        names = self.call(
+            ListParameters, '/segment/list_parameters', ListParameters.Request()).result.names
+        found = self.call(DescribeParameters, '/segment/describe_parameters',
+                          DescribeParameters.Request(names=names)).descriptors
+        return {descriptor.name: descriptor for descriptor in found}
+
+
+def value_of(value: ParameterValue) -> Any:
+    """Return the Python value of a parameter message."""
+    return {
+        ParameterType.PARAMETER_BOOL: value.bool_value,
+        ParameterType.PARAMETER_INTEGER: value.integer_value,
+        ParameterType.PARAMETER_DOUBLE: value.double_value,
+        ParameterType.PARAMETER_STRING: value.string_value,
+        ParameterType.PARAMETER_INTEGER_ARRAY: list(value.integer_array_value),
+    }[value.type]
+
+
+def statuses(collector: Collector) -> list[DiagnosticStatus]:
+    """Return the node's statuses in what came on /diagnostics."""
+    found: list[DiagnosticStatus] = []
+    for array in list(collector.messages):
+        assert isinstance(array, DiagnosticArray)
+        found += [status for status in array.status if status.name == '/segment: segmentation']
+    return found
+
+
+def facts(status: DiagnosticStatus) -> dict[str, str]:
+    """Return the key-value pairs of a status."""
+    return {pair.key: pair.value for pair in status.values}

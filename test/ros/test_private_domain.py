@@ -1,0 +1,46 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Two demos or test runs at once never share a ROS domain."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from segnode.errors import SegnodeError
+from segnode.ros import private_domain
+from segnode.ros.private_domain import claimed_domain, local_environment
+
+
+def test_two_claims_differ_and_are_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    with claimed_domain() as first, claimed_domain() as second:
+        assert first != second
+        assert {first, second} <= set(private_domain.DOMAIN_IDS)
+    with claimed_domain() as again:
+        assert again == first
+
+
+def test_all_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    monkeypatch.setattr(private_domain, 'DOMAIN_IDS', range(50, 52))
+    with claimed_domain(), claimed_domain():
+        with pytest.raises(SegnodeError, match='every ROS domain id'):
+            with claimed_domain():
+                pass
+
+
+def test_tests_run_in_a_domain_of_their_own_on_this_machine():
+    assert int(os.environ['ROS_DOMAIN_ID']) in range(102)
+    assert os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+
+
+@pytest.mark.parametrize('distribution, name', [
+    ('humble', 'ROS_LOCALHOST_ONLY'), ('jazzy', 'ROS_AUTOMATIC_DISCOVERY_RANGE')])
+def test_each_distribution_gets_the_switch_that_it_knows(monkeypatch, distribution, name):
+    monkeypatch.setenv('ROS_DISTRO', distribution)
+    environment = local_environment(7)
+    assert environment['ROS_DOMAIN_ID'] == '7'
+    assert [key for key in environment if key in ('ROS_LOCALHOST_ONLY',
+                                                  'ROS_AUTOMATIC_DISCOVERY_RANGE')] == [name]

@@ -1,0 +1,173 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the segment node subscribes to: topic, transport, and reliability after the publishers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage
+
+from probe import facts, Probe, statuses, until
+from processes import Process
+
+IMAGE = np.full((60, 80, 3), 100, np.uint8)
+
+
+def reliability_of_subscription(probe: Probe, topic: str = '/image') -> str:
+    """Return what the node's subscription asks for; empty while there is none."""
+    infos = probe.node.get_subscriptions_info_by_topic(topic)
+    return infos[0].qos_profile.reliability.name.lower() if len(infos) == 1 else ''
+
+
+def flows(probe: Probe, publisher: Any) -> None:
+    """Fail unless an image of this publisher becomes a mask."""
+    until(publisher.get_subscription_count, what='a match of publisher and subscription')
+    with probe.collect('segmentation/labels') as labels:
+        sent: set[tuple[int, int]] = set()
+
+        def sent_and_seen() -> bool:
+            stamp = probe.send(publisher, IMAGE).header.stamp  # best effort may lose one
+            sent.add((stamp.sec, stamp.nanosec))
+            time.sleep(0.2)
+            return bool(sent & set(labels.by_stamp()))
+
+        until(sent_and_seen, what='a mask')
+
+
+def test_reliability_follows_the_publishers(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """Reliable with reliable ones, best effort as soon as one is not, and back again."""
+    node = start_segment()
+    node.wait_for('active:', 90)
+    assert not probe.node.get_subscriptions_info_by_topic('/image')  # nothing to go by yet
+    reliable = probe.publisher()
+    until(lambda: reliability_of_subscription(probe) == 'reliable')
+    flows(probe, reliable)
+    best_effort = probe.publisher(reliable=False)
+    until(lambda: reliability_of_subscription(probe) == 'best_effort')
+    flows(probe, reliable)
+    flows(probe, best_effort)
+    probe.node.destroy_publisher(best_effort)
+    until(lambda: reliability_of_subscription(probe) == 'reliable')
+    flows(probe, reliable)
+    probe.node.destroy_publisher(reliable)
+    again = probe.publisher(reliable=False)
+    until(lambda: reliability_of_subscription(probe) == 'best_effort')
+    flows(probe, again)
+    probe.node.destroy_publisher(again)
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize('parameters', [
+    {'image_reliability': 'best_effort'},
+    {'qos_overrides./image.subscription.reliability': 'best_effort'},
+], ids=['parameter', 'qos_overrides'])
+def test_reliability_can_be_overridden(
+        probe: Probe, start_segment: Callable[..., Process], parameters: dict[str, str]) -> None:
+    """What the user says holds, whatever the publishers offer."""
+    node = start_segment(**parameters)
+    node.wait_for('active:', 90)
+    reliable = probe.publisher()
+    until(lambda: reliability_of_subscription(probe) == 'best_effort')
+    time.sleep(0.5)
+    assert reliability_of_subscription(probe) == 'best_effort'
+    probe.node.destroy_publisher(reliable)
+    assert node.stop() == 0
+
+
+def test_qos_of_outputs_can_be_overridden(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """A publisher takes reliability and depth from the standard parameters."""
+    name = 'qos_overrides./segmentation/labels.publisher'
+    node = start_segment(**{f'{name}.reliability': 'best_effort', f'{name}.depth': 2})
+    node.wait_for('active:', 90)
+    info, = until(lambda: probe.node.get_publishers_info_by_topic('/segmentation/labels'))
+    assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    assert probe.get_parameter(f'{name}.depth') == 2
+    assert probe.get_parameter('qos_overrides./image.subscription.reliability') == 'auto'
+    assert node.stop() == 0
+
+
+def test_compressed_input_and_remapping(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """'/compressed' follows the remapped name; a truncated JPEG is survived; outputs remap too."""
+    node = start_segment('-r', 'image:=/front/image_raw',
+                         '-r', 'segmentation/labels:=/front/labels', input_transport='compressed')
+    node.wait_for('active: /front/image_raw/compressed -> /front/labels', 90)
+    camera = probe.publisher('/front/image_raw/compressed', kind=CompressedImage)
+    until(camera.get_subscription_count)
+    png = cv2.imencode('.png', IMAGE)[1].tobytes()
+    jpeg = cv2.imencode('.jpg', IMAGE)[1].tobytes()
+    with probe.collect('/front/labels') as labels, \
+            probe.collect('/front/labels/compressed', CompressedImage) as pngs, \
+            probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        for data in (jpeg[:50], b'', b'nonsense'):
+            camera.publish(CompressedImage(header=probe.header(), format='jpeg', data=data))
+            time.sleep(0.2)
+        for form, data in (('rgb8; jpeg compressed bgr8', jpeg), ('png', png)):
+            msg = CompressedImage(header=probe.header(), format=form, data=data)
+            camera.publish(msg)
+            mask = labels.answer_to(msg)
+            assert mask.header == msg.header
+            assert (mask.height, mask.width, mask.encoding) == (60, 80, 'mono8')
+            pngs.answer_to(msg)
+        until(lambda: facts(statuses(diagnostics)[-1])['dropped: undecodable'] == '3')
+    probe.node.destroy_publisher(camera)
+    assert node.stop() == 0
+
+
+def test_silence_is_explained(probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """The warning names topic, publishers and their QoS, or where images are instead."""
+    elsewhere = probe.publisher('/front/image_raw')
+    node = start_segment(image_timeout=1.0)
+    node.wait_for('active:', 90)
+    assert 'it has no publisher' in node.wait_for('no image on /image for', 15)
+    node.wait_for('Images are on /front/image_raw; remap with image:=/front/image_raw', 25)
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        status = until(lambda: statuses(diagnostics))[-1]
+        assert status.level == DiagnosticStatus.WARN and 'no image for' in status.message
+    silent = probe.publisher(reliable=False)
+    line = node.wait_for('it has 1 publisher(s): /probe (best_effort)', 20)
+    assert 'subscribed as best_effort' in line
+    for publisher in (elsewhere, silent):
+        probe.node.destroy_publisher(publisher)
+    assert node.stop() == 0
+
+
+def test_reliability_that_cannot_match_is_explained(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """A reliable subscription gets nothing from a best-effort publisher; the node says so."""
+    node = start_segment(image_reliability='reliable', image_timeout=1.0)
+    node.wait_for('active:', 90)
+    camera = probe.publisher(reliable=False)
+    node.wait_for("nothing can come: see the parameter 'image_reliability'", 20)
+    probe.node.destroy_publisher(camera)
+    assert node.stop() == 0
+
+
+def test_namespace_and_simulated_time(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """Relative names follow the namespace; without a /clock masks and diagnostics still come."""
+    node = start_segment('-r', '__ns:=/front', use_sim_time=True)
+    node.wait_for('active: /front/image -> /front/segmentation/labels', 90)
+    camera = probe.publisher('/front/image')
+    until(camera.get_subscription_count)
+    with probe.collect('/front/segmentation/labels') as labels, \
+            probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        sent = probe.send(camera, IMAGE)
+        assert labels.answer_to(sent).header == sent.header
+        until(lambda: any(status.name == '/front/segment: segmentation'
+                          for array in list(diagnostics.messages) for status in array.status))
+    probe.node.destroy_publisher(camera)
+    assert node.stop() == 0

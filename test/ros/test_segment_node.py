@@ -1,0 +1,271 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The segment node from outside: images in over DDS from this process, masks out of another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Float32, Header
+
+from probe import facts, Probe, statuses, until
+from processes import Process
+from segnode.ros.topics import LATENCY_STAGES
+from segnode.segmenter import Segmenter
+
+
+@pytest.fixture(scope='module')
+def segmenter() -> Iterator[Segmenter]:
+    """Return what the node has inside, in this process."""
+    segmenter = Segmenter.load('fsffnet', threads=1, allow_random_weights=True)
+    yield segmenter
+    segmenter.close()
+
+
+@pytest.fixture(scope='module')
+def node(probe: Probe, segmenter: Segmenter, start_module_segment: Callable[..., Process]
+         ) -> Iterator[Process]:
+    """Start one node for the module; its end is checked too."""
+    process = start_module_segment()
+    process.wait_for('active:', 90)
+    yield process
+    assert process.stop() == 0
+    assert 'Traceback' not in process.output
+
+
+@pytest.fixture(scope='module')
+def camera(probe: Probe, node: Process) -> Iterator[Any]:
+    """Return a reliable publisher that the node is subscribed to."""
+    publisher = probe.publisher()
+    until(publisher.get_subscription_count, what='the subscription of the node')
+    yield publisher
+    probe.node.destroy_publisher(publisher)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Return a smooth random image, uint8 (H, W, 3)."""
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def send_and_wait(probe: Probe, camera: Any, image: np.ndarray, *collectors: Any) -> list[Any]:
+    """Publish an image and return the message, and what each collector got for it."""
+    sent = probe.send(camera, image)
+    return [sent, *(collector.answer_to(sent) for collector in collectors)]
+
+
+def test_masks_have_header_size_and_values_of_their_image(
+        probe: Probe, camera: Any, segmenter: Segmenter) -> None:
+    """Labels are those of the Segmenter, colours those of the table, at any size."""
+    with probe.collect('segmentation/labels') as labels, \
+            probe.collect('segmentation/color') as colors, \
+            probe.collect('segmentation/overlay') as overlays:
+        for seed, (height, width) in enumerate([(360, 480), (97, 131), (1024, 2048), (360, 480)]):
+            image = picture(height, width, seed)
+            sent, label, color, overlay = send_and_wait(
+                probe, camera, image, labels, colors, overlays)
+            for msg, encoding, channels in ((label, 'mono8', 1), (color, 'rgb8', 3),
+                                            (overlay, 'rgb8', 3)):
+                assert msg.header == sent.header
+                assert (msg.height, msg.width, msg.encoding) == (height, width, encoding)
+                assert (msg.step, msg.is_bigendian) == (width * channels, 0)
+                assert len(msg.data) == height * width * channels
+            got = np.frombuffer(label.data, np.uint8).reshape(height, width)
+            np.testing.assert_array_equal(got, segmenter.segment(image).labels)
+            rgb = np.frombuffer(color.data, np.uint8).reshape(height, width, 3)
+            np.testing.assert_array_equal(rgb, segmenter.label_set.palette[got])
+            blend = np.frombuffer(overlay.data, np.uint8).reshape(height, width, 3)
+            expected = 0.5 * rgb + 0.5 * image[..., ::-1]
+            assert np.abs(blend - expected).max() <= 1.0
+
+
+def test_compressed_outputs(probe: Probe, camera: Any, segmenter: Segmenter) -> None:
+    """The PNG holds the labels exactly, the JPEG looks like the overlay."""
+    image = picture(240, 320, 5)
+    with probe.collect('segmentation/labels/compressed', CompressedImage) as pngs, \
+            probe.collect('segmentation/overlay/compressed', CompressedImage) as jpegs, \
+            probe.collect('segmentation/overlay') as overlays:
+        sent, png, jpeg, overlay = send_and_wait(probe, camera, image, pngs, jpegs, overlays)
+    assert png.header == sent.header == jpeg.header
+    assert png.format.startswith('mono8; png') and jpeg.format.startswith('rgb8; jpeg')
+    decoded = cv2.imdecode(np.frombuffer(png.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(decoded, segmenter.segment(image).labels)
+    seen = np.asarray(cv2.imdecode(np.frombuffer(jpeg.data, np.uint8), cv2.IMREAD_COLOR))
+    rgb = np.frombuffer(overlay.data, np.uint8).reshape(240, 320, 3)
+    assert np.abs(seen[..., ::-1].astype(float) - rgb).mean() < 10
+
+
+def test_camera_info_goes_out_with_the_header_of_the_mask(probe: Probe, camera: Any) -> None:
+    """The calibration is passed on unchanged but for the header."""
+    info = CameraInfo(height=60, width=80, distortion_model='plumb_bob', d=[0.1, 0, 0, 0, 0],
+                      k=[50.0, 0, 40, 0, 50, 30, 0, 0, 1])
+    publisher = probe.publisher('camera_info', kind=CameraInfo)
+    until(publisher.get_subscription_count)
+    with probe.collect('segmentation/camera_info', CameraInfo) as infos:
+        info.header = Header(stamp=Time(sec=1), frame_id='elsewhere')
+        publisher.publish(info)
+        time.sleep(0.5)
+        sent, got = send_and_wait(probe, camera, picture(60, 80), infos)
+    assert got.header == sent.header
+    assert (got.height, got.width, got.distortion_model) == (60, 80, 'plumb_bob')
+    np.testing.assert_array_equal(got.k, info.k)
+    np.testing.assert_array_equal(got.d, info.d)
+
+
+def test_latency_topics_add_up(probe: Probe, camera: Any) -> None:
+    """Each stage is published in ms; the stages inside the node fill its total."""
+    topics = {stage: probe.collect(f'segmentation/latency/{stage}', Float32)
+              for stage in LATENCY_STAGES}
+    collectors = {stage: topic.__enter__() for stage, topic in topics.items()}
+    begun = time.monotonic()
+    probe.send(camera, picture(360, 480))
+    ms = {stage: collector.wait(1)[0].data for stage, collector in collectors.items()}
+    elapsed = 1e3 * (time.monotonic() - begun)
+    for topic in topics.values():
+        topic.__exit__(None, None, None)
+    assert all(value >= 0.0 for value in ms.values())
+    inside = ms['decode'] + ms['run'] + ms['publish']
+    assert inside <= ms['total'] + 0.1 and ms['run'] > 1.0
+    assert ms['transport'] + ms['total'] < elapsed + 1
+
+
+def test_work_nobody_asks_for_is_not_done(probe: Probe, camera: Any) -> None:
+    """With one subscriber one topic is served; without any, no image is segmented at all."""
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        def now() -> dict[str, str]:
+            seen = len(statuses(diagnostics))
+            until(lambda: len(statuses(diagnostics)) > seen + 1)
+            return facts(statuses(diagnostics)[-1])
+
+        def published(values: dict[str, str]) -> dict[str, int]:
+            prefix = 'published: '
+            return {key[len(prefix):]: int(value) for key, value in values.items()
+                    if key.startswith(prefix)}
+
+        before = now()
+        with probe.collect('segmentation/labels') as labels:
+            for seed in range(3):
+                send_and_wait(probe, camera, picture(60, 80, seed), labels)
+        served = now()
+        for _ in range(3):
+            probe.send(camera, picture(60, 80))
+            time.sleep(0.2)
+        unserved = now()
+    gained = {topic: count - published(before).get(topic, 0)
+              for topic, count in published(served).items()}
+    assert {topic: count for topic, count in gained.items() if count} == {
+        'segmentation/labels': 3}
+    unwanted = 'dropped: nobody subscribes'
+    assert int(unserved[unwanted]) - int(served[unwanted]) == 3
+    assert unserved['frames segmented'] == served['frames segmented']
+
+
+def test_newest_image_wins_and_every_image_is_accounted_for(probe: Probe, camera: Any) -> None:
+    """A camera faster than the network costs old images only; none is lost from the books."""
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
+            probe.collect('segmentation/labels') as labels:
+        image = picture(360, 480)
+        for _ in range(60):
+            last = probe.send(camera, image)
+            time.sleep(0.005)
+        labels.answer_to(last)
+        seen = len(statuses(diagnostics))
+        until(lambda: len(statuses(diagnostics)) > seen + 1)
+        values = facts(statuses(diagnostics)[-1])
+    stamps = list(labels.by_stamp())
+    assert stamps == sorted(stamps), 'masks come in the order of their images'
+    assert int(values['dropped: replaced by a newer frame']) > 0
+    dropped = sum(int(value) for key, value in values.items() if key.startswith('dropped: '))
+    assert int(values['frames received']) == int(values['frames segmented']) + dropped
+
+
+def malformed(probe: Probe) -> dict[str, Image]:
+    """Return messages that no camera should send."""
+    good = picture(60, 80)
+
+    def changed(**fields: Any) -> Image:
+        msg = probe.image(good)
+        for name, value in fields.items():
+            setattr(msg, name, value)
+        return msg
+
+    return {
+        'short data': changed(data=b'\x00' * 100),
+        'no data': changed(data=b''),
+        'unknown encoding': changed(encoding='bgr9'),
+        'empty encoding': changed(encoding=''),
+        'zero height': changed(height=0),
+        'zero width': changed(width=0),
+        'step below a row': changed(step=10),
+        'zero step': changed(step=0),
+        'absurd size': changed(height=2**32 - 1, width=2**32 - 1, step=2**32 - 1),
+        'no image at all': Image(),
+    }
+
+
+def test_malformed_images_are_counted_named_and_survived(
+        probe: Probe, camera: Any, node: Process) -> None:
+    """Each is counted as undecodable, the diagnostics warn, and the next good image is served."""
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
+            probe.collect('segmentation/labels') as labels:
+        until(lambda: statuses(diagnostics))
+        before = int(facts(statuses(diagnostics)[-1])['dropped: undecodable'])
+        bad = malformed(probe)
+        for msg in bad.values():
+            camera.publish(msg)
+            time.sleep(0.15)
+        send_and_wait(probe, camera, picture(60, 80), labels)
+        seen = len(statuses(diagnostics))
+        until(lambda: len(statuses(diagnostics)) > seen + 1)
+        status = statuses(diagnostics)[-1]
+    assert int(facts(status)['dropped: undecodable']) - before == len(bad)
+    assert facts(status)['last error'] != 'none'
+    assert status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
+    assert 'an image was skipped' in node.output
+    assert node.output.count('an image was skipped') < len(bad), 'the warning is throttled'
+    assert node.running
+
+
+def test_diagnostics_tell_how_it_runs(probe: Probe, camera: Any) -> None:
+    """Rates, latency per stage, model, runtime, topic and its QoS, once a second."""
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
+            probe.collect('segmentation/labels') as labels:
+        begun = time.monotonic()
+        while time.monotonic() - begun < 6.0:
+            send_and_wait(probe, camera, picture(60, 80), labels)
+            time.sleep(0.1)
+        got = statuses(diagnostics)
+    assert 5 <= len(got) <= 8
+    values = facts(got[-1])
+    assert 1.0 < float(values['rate in (Hz)']) < 11.0
+    assert float(values['rate out (Hz)']) == pytest.approx(float(values['rate in (Hz)']), abs=1.0)
+    for stage in ('transport', 'decode', 'run', 'publish', 'total'):
+        assert values[f'latency {stage} (ms)'].startswith('median ')
+    assert values['state'] == 'active'
+    assert values['image topic'] == '/image'
+    assert values['image reliability'] == 'reliable'
+    assert values['network input'] == '512 x 384'
+    assert values['runtime'] in ('onnx', 'pytorch')
+
+
+def test_stream_of_another_clock_has_no_transport_latency(probe: Probe, camera: Any) -> None:
+    """A stamp of the year 1970, as bags and simulators have it, gives no nonsense."""
+    with probe.collect('segmentation/latency/transport', Float32) as transport, \
+            probe.collect('segmentation/labels') as labels:
+        msg = probe.image(picture(60, 80))
+        msg.header.stamp = Time(sec=12)
+        camera.publish(msg)
+        labels.answer_to(msg)
+        time.sleep(0.3)
+    assert len(transport) == 0
