@@ -1,0 +1,130 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Node `recorder`: writes image, colour mask and overlay side by side, and a table of the run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import partial
+import json
+from pathlib import Path
+import sys
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float32, UInt32
+
+from segnode.errors import SegnodeError
+from segnode.ros.image_codec import decode_image, DecodeError
+from segnode.ros.own_parameters import declare_all, RECORDER
+from segnode.ros.own_process import run
+from segnode.ros.player_node import END_TOPIC
+from segnode.ros.run_report import RunReport
+from segnode.ros.side_by_side import Album
+from segnode.ros.topics import LATENCY_STAGES
+
+PICTURES = {'image': 'image', 'color': 'segmentation/color', 'overlay': 'segmentation/overlay'}
+HELD_FRAMES = 100  # incomplete ones, kept while their masks are under way
+RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE,
+                     durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class RecorderNode(Node):
+    """Pairs the pictures of a frame by their exact stamp; ends when the player has ended."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('recorder', **options)
+        own = declare_all(self, RECORDER)
+        self._folder = Path(own['out']).expanduser()
+        try:
+            self._album = Album(self._folder)
+        except OSError as error:
+            raise SegnodeError(f'cannot write to {self._folder}: {error}') from error
+        self._settle = own['settle']
+        self._progress = own['progress']
+        self._frames: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
+        self._last_news = time.monotonic()
+        self._ended = False
+        self.report = RunReport()
+        self.finished = False
+        for part, topic in PICTURES.items():
+            self.create_subscription(Image, topic, partial(self._picture, part), RELIABLE)
+        self.create_subscription(Image, 'segmentation/labels', self._labels, RELIABLE)
+        for stage in LATENCY_STAGES:
+            self.create_subscription(Float32, f'segmentation/latency/{stage}',
+                                     partial(self._latency, stage), RELIABLE)
+        self.create_subscription(DiagnosticArray, '/diagnostics', self._diagnostics, 10)
+        self.create_subscription(UInt32, END_TOPIC, self._player_ended, LATCHED)
+        self.create_timer(0.1, self._check_end)
+        self.get_logger().info(f'recording to {self._folder}')
+
+    def _picture(self, part: str, message: Image) -> None:
+        self._last_news = time.monotonic()
+        if part == 'image':
+            self.report.frames_in += 1
+        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+        frame = self._frames.setdefault(stamp, {})
+        try:
+            frame[part] = decode_image(message)
+        except DecodeError as error:
+            self.get_logger().warning(f'{PICTURES.get(part, part)}: {error}',
+                                      throttle_duration_sec=5.0)
+            return
+        if len(frame) == len(PICTURES):
+            del self._frames[stamp]
+            sizes = {picture.shape for picture in frame.values()}
+            if len(sizes) == 1:
+                self._album.add(stamp[0] + stamp[1] * 1e-9, **frame)
+                self.report.frames_recorded += 1
+                if self._progress:
+                    print(f'recorded {self.report.frames_recorded}', flush=True)
+        while len(self._frames) > HELD_FRAMES:
+            self._frames.popitem(last=False)
+
+    def _labels(self, message: Image) -> None:
+        self._last_news = time.monotonic()
+        self.report.mask_received(message.width, message.height)
+
+    def _latency(self, stage: str, message: Float32) -> None:
+        self.report.latency[stage].append(message.data)
+
+    def _diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith('segmentation'):
+                self.report.facts = {pair.key: pair.value for pair in status.values}
+
+    def _player_ended(self, message: UInt32) -> None:
+        self._last_news = time.monotonic()
+        self.report.frames_played = message.data
+        self._ended = True
+
+    def _check_end(self) -> None:
+        if not self._ended:
+            return
+        complete = self.report.frames_recorded >= (self.report.frames_played or 0)
+        idle = time.monotonic() - self._last_news
+        # All there: a moment more for the latency of the last frame. Some missing: wait for them.
+        self.finished = idle > (0.3 if complete else self._settle)
+
+    def close(self) -> None:
+        """Write pictures and table."""
+        files = self._album.close()
+        table, numbers = self._folder / 'table.txt', self._folder / 'run.json'
+        table.write_text(self.report.table())
+        numbers.write_text(json.dumps(self.report.to_dict(), indent=2) + '\n')
+        print(f'\n{self.report.table()}', flush=True)
+        print('written: ' + ', '.join(map(str, [*files, table, numbers])), flush=True)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Record until the player's end, SIGINT or SIGTERM; return the exit code."""
+    return run(RecorderNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,68 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""A node inside the test process that keeps what comes in on some topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import contextlib
+from functools import partial
+import time
+from typing import Any
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+
+class Collector:
+    """Messages by topic, in the order of arrival; received while ``spin`` runs.
+
+    Args:
+        topics: message type by topic name; names that end with '*' are latched.
+        reliable: whether to ask for reliable delivery.
+    """
+
+    def __init__(self, topics: dict[str, type], reliable: bool, context: Context) -> None:
+        self.messages: dict[str, list[Any]] = {}
+        self.node = rclpy.create_node('collector', context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self.node)
+        for name, message_type in topics.items():
+            topic = name.rstrip('*')
+            self.messages[topic] = []
+            profile = QoSProfile(depth=200, reliability=(
+                ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT))
+            if name.endswith('*'):
+                profile.depth, profile.durability = 1, DurabilityPolicy.TRANSIENT_LOCAL
+            self.node.create_subscription(message_type, topic, partial(self._keep, topic), profile)
+
+    def _keep(self, topic: str, message: Any) -> None:
+        self.messages[topic].append(message)
+
+    def spin(self, until: Callable[[], bool], seconds: float) -> bool:
+        """Receive until the condition holds or the time is over; return whether it holds."""
+        deadline = time.monotonic() + seconds
+        while not until() and time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.05)
+        return until()
+
+    def count(self, topic: str) -> int:
+        """Messages up to now."""
+        return len(self.messages[topic])
+
+
+@contextlib.contextmanager
+def collecting(topics: dict[str, type], reliable: bool = True) -> Iterator[Collector]:
+    """Yield a collector in a context of its own."""
+    context = Context()
+    rclpy.init(context=context)
+    collector = None
+    try:
+        collector = Collector(topics, reliable, context)
+        yield collector
+    finally:
+        if collector is not None:
+            collector.node.destroy_node()
+        rclpy.try_shutdown(context=context)

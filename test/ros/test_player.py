@@ -1,0 +1,123 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The player as a process over DDS: what it publishes is what the source holds."""
+
+from __future__ import annotations
+
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip('rclpy')
+
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from std_msgs.msg import UInt32  # noqa: E402
+
+from collecting import collecting  # noqa: E402
+
+END = 'player/end*'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures of soft blobs: no two can be taken for one another, and JPEG keeps them."""
+    generator = np.random.default_rng(1)
+    for index in range(6):
+        noise = generator.integers(0, 255, (60, 80, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f'{index}.png'), 4 * (cv2.blur(noise, (15, 15)) - 95))
+    return tmp_path
+
+
+def player(start, *parameters):
+    """Start a player that waits for one subscriber."""
+    arguments = [part for parameter in (*parameters, 'wait_for_subscribers:=1')
+                 for part in ('-p', parameter)]
+    return start('-m', 'segnode.ros.player_node', '--ros-args', *arguments)
+
+
+def stamps(messages):
+    """Header stamps in seconds."""
+    return [message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+            for message in messages]
+
+
+def test_every_frame_of_a_folder(start, folder):
+    with collecting({'image_raw': Image, END: UInt32}) as collector:
+        process = player(start, f'source:={folder}', 'rate:=20', 'frame_id:=front')
+        assert collector.spin(lambda: collector.count('player/end') > 0, 20), process.output
+        images = collector.messages['image_raw']
+        assert [message.data for message in collector.messages['player/end']] == [6]
+    assert process.wait(10) == 0, process.output
+    assert len(images) == 6
+    for index, message in enumerate(images):
+        expected = cv2.imread(str(folder / f'{index}.png'))
+        assert (message.encoding, message.height, message.width) == ('bgr8', 60, 80)
+        assert (message.step, message.is_bigendian) == (240, 0)
+        assert message.header.frame_id == 'front'
+        np.testing.assert_array_equal(
+            np.frombuffer(message.data, np.uint8).reshape(60, 80, 3), expected)
+    gaps = np.diff(stamps(images))
+    assert np.median(gaps) == pytest.approx(0.05, abs=0.02)
+
+
+def test_frames_limit_and_loop(start, folder):
+    with collecting({'image_raw': Image, END: UInt32}) as collector:
+        process = player(start, f'source:={folder}', 'rate:=50', 'frames:=15', 'loop:=true')
+        assert collector.spin(lambda: collector.count('player/end') > 0, 20), process.output
+        images = collector.messages['image_raw']
+    assert process.wait(10) == 0
+    assert len(images) == 15
+    assert images[0].data == images[6].data == images[12].data != images[1].data
+
+
+def test_compressed_beside_raw_and_under_the_remapped_name(start, folder):
+    topics = {'camera/image': Image, 'camera/image/compressed': CompressedImage, END: UInt32}
+    with collecting(topics) as collector:
+        process = start('-m', 'segnode.ros.player_node', '--ros-args', '-p', f'source:={folder}',
+                        '-p', 'rate:=20', '-p', 'compressed:=true', '-p',
+                        'wait_for_subscribers:=2', '-r', 'image_raw:=camera/image')
+        assert collector.spin(lambda: collector.count('player/end') > 0, 20), process.output
+        raw = collector.messages['camera/image']
+        compressed = collector.messages['camera/image/compressed']
+    assert process.wait(10) == 0
+    assert len(raw) == len(compressed) == 6
+    assert stamps(raw) == stamps(compressed)
+    for message, original in zip(compressed, raw):
+        assert 'jpeg' in message.format
+        decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+        truth = np.frombuffer(original.data, np.uint8).reshape(decoded.shape).astype(int)
+        assert np.abs(decoded - truth).mean() < 8
+
+
+def test_best_effort_is_what_is_offered(start, folder):
+    with collecting({'image_raw': Image}, reliable=False) as collector:
+        process = player(start, f'source:={folder}', 'rate:=10', 'reliability:=best_effort',
+                         'loop:=true')
+        assert collector.spin(lambda: collector.count('image_raw') > 2, 20), process.output
+        (publisher,) = collector.node.get_publishers_info_by_topic('/image_raw')
+        assert publisher.qos_profile.reliability.name == 'BEST_EFFORT'
+        assert process.stop(signal.SIGTERM) == 0, process.output
+
+
+@pytest.mark.parametrize('parameters, message', [
+    (['source:=/nowhere/at/all'], 'there is nothing at /nowhere/at/all'),
+    (['rate:=-1.0'], 'parameter rate must be 0 or more'),
+    (['rate:=fast'], 'parameter rate must be of type float'),
+    (['reliability:=perhaps'], 'must be one of reliable, best_effort'),
+])
+def test_bad_parameters_get_one_sentence(start, parameters, message):
+    process = player(start, *parameters)
+    assert process.wait(20) == 1
+    (line,) = [line for line in process.output.splitlines() if line.startswith('error: ')]
+    assert message in line
+    assert 'Traceback' not in process.output
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_ends_on_a_signal(start, folder, number):
+    process = player(start, f'source:={folder}')
+    process.wait_for('waiting for 1 subscribers', 20)
+    assert process.stop(number, 5) == 0, process.output
+    assert 'Traceback' not in process.output
