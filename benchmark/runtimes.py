@@ -31,6 +31,7 @@ from segnode.commands.arguments import image_size
 from segnode.dependencies import require, versions
 from segnode.errors import SegnodeError
 from segnode.fitting import fit_image
+from segnode.image_files import is_image_name
 from segnode.model import Model
 from segnode.road_scene import RoadScene
 from segnode.runtimes import load_runtime
@@ -40,7 +41,6 @@ RUNTIMES = ('pytorch', 'onnx')
 ROUNDS = 9
 THREADS = 2
 IMAGES = 4
-SUFFIXES = ('.png', '.jpg', '.jpeg')
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -162,7 +162,7 @@ def _images(folder: Path | None, size: tuple[int, int]) -> list[np.ndarray]:
     if folder is None:
         scene = RoadScene(*size)
         return [scene.frame(25 * index)[0][None] for index in range(IMAGES)]
-    paths = sorted(p for p in folder.rglob('*') if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in folder.rglob('*') if is_image_name(p))
     if not paths:
         raise SegnodeError(f'there are no images in {folder}')
     images = []

@@ -9,10 +9,12 @@ import importlib.metadata
 import importlib.util
 from typing import Any
 
+import segnode
 from segnode.errors import SegnodeError
 
 # Import name -> (what people call it, what pip installs it with).
 _SOURCES = {
+    'cv2': ('OpenCV', 'opencv-python-headless'),
     'torch': ('PyTorch', 'segnode[torch]'),
     'onnx': ('onnx', 'segnode[train]'),
     'onnxruntime': ('ONNX Runtime', 'onnxruntime'),
@@ -52,11 +54,15 @@ def require(module: str, purpose: str) -> Any:
 
 
 def versions(*modules: str) -> dict[str, str]:
-    """Return the installed version of each distribution, '' where it is not installed."""
+    """Return the version of each distribution, '' where it is not installed.
+
+    Our own is that of the code which runs: a source checkout is no installed distribution.
+    """
     found = {}
     for module in modules:
         try:
-            found[module] = importlib.metadata.version(module)
+            own = module == segnode.__name__
+            found[module] = segnode.__version__ if own else importlib.metadata.version(module)
         except importlib.metadata.PackageNotFoundError:
             found[module] = ''
     return found

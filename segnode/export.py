@@ -20,10 +20,10 @@ from segnode.dependencies import installed, require, versions
 from segnode.errors import SegnodeError
 from segnode.files import write_bytes
 from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
-from segnode.networks.zoo import create, network_info
+from segnode.networks.zoo import create
 from segnode.onnx_file import with_metadata
 from segnode.record import ModelRecord
-from segnode.runtimes.base import GRAPH_VERSION
+from segnode.runtimes.base import GRAPH_VERSION, working_size
 from segnode.tensor_file import write_tensors
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def export_onnx(
             disagree, or the file cannot be written.
     """
     path = Path(path)
-    torch = require('torch', 'exporting to ONNX')
+    require('torch', 'exporting to ONNX')
     require('onnx', 'exporting to ONNX')
     from segnode.runtimes.graph import deploy_graph, DeployGraph
 
@@ -111,30 +111,10 @@ def export_onnx(
             raise TypeError('a network is exported with its record')
         _check_same_network(model_or_network, record)
         network = _rounded(model_or_network)
-    size = input_size or record.input_size
-    network_info(record.network).check_input_size(size)
+    size = working_size(record, input_size)
     graph = deploy_graph(network, record, size, confidence=confidence)
     image = _test_image(size)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / 'graph.onnx'
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # the exporter's notes on its own successor
-            # The exporter that traces: its graph has no shape arithmetic here and it needs
-            # neither onnxscript nor the seconds that the newer one takes.
-            torch.onnx.export(
-                graph,
-                (torch.from_numpy(image),),
-                str(file),
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=['image'],
-                output_names=['labels', 'confidence'] if confidence else ['labels'],
-                dynamic_axes={
-                    name: {0: 'batch'}
-                    for name in ('image', 'labels', *(('confidence',) if confidence else ()))
-                },
-            )
-        content = file.read_bytes()
+    content = _traced(graph, image, confidence)
     metadata = {
         RECORD_KEY: replace(record, input_size=size).to_json(),
         WEIGHTS_KEY: weights_sha256 or '',
@@ -169,21 +149,52 @@ def release(network: nn.Module, record: ModelRecord, stem_path: str | Path) -> M
     graph = stem.with_name(stem.name + '.onnx')
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=stem.parent, prefix='.release-') as folder:
+            # Both are made and checked elsewhere first: a failure leaves the old pair whole.
+            draft = Path(folder) / weights.name
+            save_safetensors(draft, network, record)
+            digest = hashlib.sha256(draft.read_bytes()).hexdigest()
+            made = export_onnx(
+                Model.load(draft), path=Path(folder) / graph.name, weights_sha256=digest
+            )
+            draft.replace(weights)
+            made.replace(graph)
     except OSError as error:
-        raise SegnodeError(f'{stem.parent} cannot be made: {error.strerror or error}') from error
-    with tempfile.TemporaryDirectory(dir=stem.parent, prefix='.release-') as folder:
-        # Both are made and checked elsewhere first: a failed release leaves the old pair whole.
-        draft = Path(folder) / weights.name
-        save_safetensors(draft, network, record)
-        digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-        made = export_onnx(
-            Model.load(draft), path=Path(folder) / graph.name, weights_sha256=digest
-        )
-        draft.replace(weights)
-        made.replace(graph)
+        raise SegnodeError(
+            f'{weights} and {graph.name} cannot be written: {error.strerror or error}'
+        ) from error
     model = Model.load(weights)
     _LOG.info('released %s and %s', weights, graph.name)
     return model
+
+
+def _traced(graph: nn.Module, image: np.ndarray, confidence: bool) -> bytes:
+    """Return the graph as an ONNX file's content, its batch symbolic."""
+    import torch
+
+    outputs = ['labels', 'confidence'] if confidence else ['labels']
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / 'graph.onnx'
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # the exporter's notes on its own successor
+                # The exporter that traces: its graph has no shape arithmetic here and it needs
+                # neither onnxscript nor the seconds that the newer one takes.
+                torch.onnx.export(
+                    graph,
+                    (torch.from_numpy(image),),
+                    str(file),
+                    dynamo=False,
+                    opset_version=OPSET,
+                    input_names=['image'],
+                    output_names=outputs,
+                    dynamic_axes={name: {0: 'batch'} for name in ('image', *outputs)},
+                )
+            return file.read_bytes()
+    except OSError as error:
+        raise SegnodeError(
+            f'the graph cannot be written to a temporary file: {error.strerror or error}'
+        ) from error
 
 
 def _check_same_network(network: nn.Module, record: ModelRecord) -> None:

@@ -13,6 +13,25 @@ import tempfile
 TEMPORARY_SUFFIX = '.tmp'
 
 
+def user_folder(variable: str, default: str) -> Path | None:
+    """Return the folder that an XDG variable names, or the default one in the user's home.
+
+    Args:
+        variable: name of the environment variable, such as 'XDG_CACHE_HOME'.
+        default: path below the home where it is not set.
+
+    Returns:
+        None where it is not set and the user has no home (a container with an unknown user id).
+    """
+    named = os.environ.get(variable)
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / default
+    except RuntimeError:
+        return None
+
+
 @contextlib.contextmanager
 def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place when the block ends well.

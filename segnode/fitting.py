@@ -125,4 +125,6 @@ def _resized(image: np.ndarray, size: tuple[int, ...], interpolation: int) -> np
     """Return ``image`` at ``size``, itself where it has that size."""
     if image.shape[:2] == tuple(size):
         return image
+    if image.shape[:2] == (1, 1):  # OpenCV 4.5.4 refuses a single pixel
+        return np.broadcast_to(image, (*size, *image.shape[2:])).copy()
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=interpolation))

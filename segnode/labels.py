@@ -31,6 +31,7 @@ from segnode.errors import SegnodeError
 
 IGNORE = 255
 BUILT_IN = ('cityscapes', 'camvid', 'mapillary')
+YAML_SUFFIXES = ('.yaml', '.yml')  # of a file that load_label_set takes
 
 _FOLDER = Path(__file__).with_name('label_sets')
 _SET_KEYS = ('name', 'void_raw_id', 'labels')
@@ -201,7 +202,7 @@ def load_label_set(name_or_path: str | Path) -> LabelSet:
     if str(name_or_path) in BUILT_IN:
         return _load_built_in(str(name_or_path))
     path = Path(name_or_path)
-    if path.suffix.lower() not in ('.yaml', '.yml'):
+    if path.suffix.lower() not in YAML_SUFFIXES:
         raise SegnodeError(f'no label set {str(name_or_path)!r}: give one of '
                            f'{", ".join(BUILT_IN)} or the path of a .yaml file')
     label_set = _load_yaml(path)
@@ -234,7 +235,7 @@ def load_mapillary_config(path: str | Path) -> tuple[LabelSet, list[str]]:
     source = str(path)
     try:
         config = json.loads(_read(Path(path)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SegnodeError(f'{source}: not valid JSON: {_one_line(error)}') from error
     if not isinstance(config, dict) or not isinstance(config.get('labels'), list):
         raise SegnodeError(f'{source}: a Mapillary config has a list under "labels"')
@@ -304,9 +305,10 @@ class _StrictLoader(yaml.SafeLoader):
 
 def _load_yaml(path: Path) -> LabelSet:
     """Read and check one file."""
+    text = _read(path)
     try:
-        entries = yaml.load(_read(path), Loader=_StrictLoader)
-    except yaml.YAMLError as error:
+        entries = yaml.load(text, Loader=_StrictLoader)
+    except Exception as error:  # PyYAML lets ValueError, RecursionError, KeyError, ... out as well
         raise SegnodeError(f'{path}: not valid YAML: {_one_line(error)}') from error
     return LabelSet.from_dict(entries, str(path))
 

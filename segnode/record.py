@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 import json
 import math
+import reprlib
 from typing import Any
 
 from segnode.errors import SegnodeError
@@ -61,12 +62,9 @@ class ModelRecord:
         scores = self.training.get('miou')
         if not isinstance(scores, dict):
             scores = {'val': scores}
-        numbers = {
-            split: float(score)
-            for split, score in scores.items()
-            if isinstance(score, (int, float)) and math.isfinite(score)
-        }
-        return numbers.get('val', max(numbers.values(), default=-1.0))
+        numbers = {split: _number(score) for split, score in scores.items()}
+        known = {split: score for split, score in numbers.items() if score is not None}
+        return known.get('val', max(known.values(), default=-1.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain types that JSON holds."""
@@ -91,7 +89,7 @@ class ModelRecord:
         """
         try:
             return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise SegnodeError(f'the model record cannot be written as JSON: {error}') from error
 
     @classmethod
@@ -103,7 +101,7 @@ class ModelRecord:
         """
         try:
             entries = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SegnodeError(f'the model record is not JSON: {error}') from error
         if not isinstance(entries, dict):
             raise SegnodeError('the model record is not a JSON object')
@@ -129,9 +127,20 @@ class ModelRecord:
         )
 
 
+def _number(value: Any) -> float | None:
+    """Return a finite number as float, None for anything else."""
+    if not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _checked(entries: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(entries[name], kind):
-        raise SegnodeError(f'the model record has a wrong {name}: {entries[name]!r}')
+        raise SegnodeError(f'the model record has a wrong {name}: {reprlib.repr(entries[name])}')
     return entries[name]
 
 
@@ -141,7 +150,7 @@ def _size(value: Any) -> tuple[int, int]:
         and len(value) == 2
         and all(type(side) is int and side > 0 for side in value)
     ):
-        raise SegnodeError(f'the model record has a wrong input_size: {value!r}')
+        raise SegnodeError(f'the model record has a wrong input_size: {reprlib.repr(value)}')
     return value[0], value[1]
 
 
@@ -149,17 +158,14 @@ def _triple(
     entries: dict[str, Any], name: str, *, positive: bool = False
 ) -> tuple[float, float, float]:
     value = entries[name]
-    if not (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(v, (int, float)) and math.isfinite(v) for v in value)
-        and not (positive and min(value) <= 0)
-    ):
-        raise SegnodeError(f'the model record has a wrong {name}: {value!r}')
-    return float(value[0]), float(value[1]), float(value[2])
+    numbers = [_number(v) for v in value] if isinstance(value, list) else []
+    known = [v for v in numbers if v is not None]
+    if len(numbers) != 3 or len(known) != 3 or (positive and min(known) <= 0):
+        raise SegnodeError(f'the model record has a wrong {name}: {reprlib.repr(value)}')
+    return known[0], known[1], known[2]
 
 
 def _color_order(value: Any) -> str:
     if value not in COLOR_ORDERS:
-        raise SegnodeError(f'the model record has a wrong color_order: {value!r}')
+        raise SegnodeError(f'the model record has a wrong color_order: {reprlib.repr(value)}')
     return str(value)

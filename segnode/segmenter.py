@@ -115,7 +115,7 @@ class Segmenter:
         """Segment one uint8 (H, W, 3) BGR image; the labels come back at its size.
 
         Raises:
-            SegnodeError: not such an image.
+            SegnodeError: not such an image, or the segmenter was closed.
         """
         return self.segment_batch((bgr,))[0]
 
@@ -125,6 +125,7 @@ class Segmenter:
         Raises:
             SegnodeError: one is not such an image.
         """
+        images = list(images)  # an array of images has no truth value
         if not images:
             return []
         for image in images:
@@ -155,5 +156,5 @@ class Segmenter:
         return results
 
     def close(self) -> None:
-        """Give the runtime's memory and threads back."""
+        """Give the runtime's memory and threads back; nothing happens the second time."""
         self.runtime.close()

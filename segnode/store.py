@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from segnode.errors import SegnodeError
+from segnode.files import user_folder
 from segnode.model import Model, SUFFIXES
 from segnode.networks.zoo import NETWORKS
 
@@ -33,14 +34,19 @@ def folders() -> tuple[Path, ...]:
     """Return the folders where names are looked up, in this order.
 
     The package's own ``weights``, each folder of $SEGNODE_WEIGHTS (separated as in $PATH), and
-    ``segnode/weights`` in the user's data folder ($XDG_DATA_HOME, else ~/.local/share).
+    ``segnode/weights`` in the user's data folder ($XDG_DATA_HOME, else ~/.local/share), where the
+    user has one.
+
+    Raises:
+        SegnodeError: $SEGNODE_WEIGHTS names the home of a user who is not known.
     """
     own = Path(__file__).with_name('weights')
     named = os.environ.get('SEGNODE_WEIGHTS', '')
-    data = os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share'
+    data = user_folder('XDG_DATA_HOME', '.local/share')
     found = [own]
-    found += [Path(folder).expanduser() for folder in named.split(os.pathsep) if folder]
-    found.append(Path(data) / 'segnode' / 'weights')
+    found += [_expanded(folder) for folder in named.split(os.pathsep) if folder]
+    if data is not None:
+        found.append(data / 'segnode' / 'weights')
     return tuple(found)
 
 
@@ -70,7 +76,7 @@ def find(name_or_path: str, *, required: bool = True) -> Pair | None:
     name = name_or_path.strip()
     if not name:
         raise SegnodeError(f'no model was named; there is {_listing()}')
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if os.sep in name or path.suffix in SUFFIXES:
         return _find_path(path)
     for folder in folders():
@@ -90,31 +96,57 @@ def find(name_or_path: str, *, required: bool = True) -> Pair | None:
 
 def _find_path(path: Path) -> Pair:
     stem = path.with_suffix('') if path.suffix in SUFFIXES else path
-    pair = _pair(stem)
-    if path.suffix in SUFFIXES and not path.is_file():
+    if path.suffix in SUFFIXES and not _is_file(path):
         raise SegnodeError(f'{path} is not there, or is no file')
-    if pair == (None, None):
-        if path.is_file():
-            raise SegnodeError(
-                f'{path} is no model: a model is a .safetensors file, an .onnx file, or both'
-            )
-        raise SegnodeError(f'there is neither {stem}.safetensors nor {stem}.onnx')
-    return pair
+    try:
+        return _pair(stem)
+    except SegnodeError:
+        if not _is_file(path):
+            raise
+        raise SegnodeError(
+            f'{path} is no model: a model is a .safetensors file, an .onnx file, or both'
+        ) from None
 
 
 def _pair(stem: Path) -> Pair:
-    weights, graph = (stem.with_name(stem.name + suffix) for suffix in SUFFIXES)
-    return (weights if weights.is_file() else None, graph if graph.is_file() else None)
+    """Return the files of a model, one at least.
+
+    Raises:
+        SegnodeError: there is neither, or the system refuses to look.
+    """
+    weights, graph = (stem.parent / (stem.name + suffix) for suffix in SUFFIXES)
+    pair = (weights if _is_file(weights) else None, graph if _is_file(graph) else None)
+    if pair == (None, None):
+        raise SegnodeError(f'there is neither {weights} nor {graph}')
+    return pair
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # no permission, a name too long, a server that is gone
+        raise SegnodeError(f'{path} cannot be read: {error.strerror or error}') from error
+
+
+def _expanded(path: str) -> Path:
+    """Return the path with ``~`` replaced by the home that it stands for."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SegnodeError(
+            f'{path} names a home folder that is not known: write the path in full'
+        ) from error
 
 
 def _stems(folder: Path) -> list[str]:
+    """Return the names of the models of a folder; none where it cannot be read or entered."""
     try:
-        files = list(folder.iterdir())
+        return sorted({
+            file.stem for file in folder.iterdir()
+            if file.suffix in SUFFIXES and not file.name.startswith('.') and file.is_file()
+        })
     except OSError:
         return []
-    return sorted(
-        {file.stem for file in files if file.suffix in SUFFIXES and not file.name.startswith('.')}
-    )
 
 
 def _best_of(network: str) -> Pair | None:

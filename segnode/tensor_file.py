@@ -105,7 +105,11 @@ def parse_tensors(
         )
     if DIGEST not in metadata:
         raise SegnodeError(f'{path} carries no {DIGEST}, so it was not written by segnode')
-    if metadata[DIGEST] != _digest(header, body):
+    try:
+        digest = _digest(header, body)
+    except RecursionError as error:
+        raise SegnodeError(f'{path} is damaged: its header is nested too deeply') from error
+    if metadata[DIGEST] != digest:
         raise SegnodeError(
             f'{path} is damaged: its {DIGEST} is not that of its content; fetch it again'
         )
@@ -114,7 +118,9 @@ def parse_tensors(
 
 def _split(content: bytes, path: Path | str) -> tuple[dict[str, Any], memoryview]:
     """Return the parsed header and the bytes behind it."""
-    if content.startswith(_PICKLES):
+    # The first two bytes may well be those of a pickle where the header is of such a length, but
+    # only here does a JSON object begin behind them.
+    if content[8:9] != b'{' and content.startswith(_PICKLES):
         raise SegnodeError(
             f'{path} is a pickle or archive (a PyTorch checkpoint?), not a .safetensors file; '
             'segnode never unpickles: release it with python -m training release'
@@ -144,14 +150,17 @@ def _tensor(
         dtype = _DTYPES[entry['dtype']]
         shape = tuple(int(side) for side in entry['shape'])
         start, stop = (int(offset) for offset in entry['data_offsets'])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SegnodeError(f'{path} is damaged: wrong entry for tensor {name}') from error
     size = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or not 0 <= start <= stop or stop - start != size:
         raise SegnodeError(f'{path} is damaged: tensor {name} does not have the size it states')
     if stop > len(body):
         return np.empty(0, dtype), stop
-    return np.frombuffer(body[start:stop], dtype).reshape(shape), stop
+    try:
+        return np.frombuffer(body[start:stop], dtype).reshape(shape), stop
+    except (ValueError, OverflowError) as error:  # too many axes, or an axis too long
+        raise SegnodeError(f'{path} is damaged: tensor {name} has no possible shape') from error
 
 
 def _digest(header: dict[str, Any], body: bytes | memoryview) -> str:

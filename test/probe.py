@@ -70,6 +70,7 @@ class Probe:
         self.node = rclpy.create_node('probe', context=context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
+        self._clients: dict[tuple[type, str], Any] = {}
         self._stop = False
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -121,20 +122,37 @@ class Probe:
         publisher.publish(msg)
         return msg
 
-    def call(self, kind: type, name: str, request: Any, timeout: float = 10.0) -> Any:
-        """Call a service and return its response."""
-        client = self.node.create_client(kind, name)
-        try:
+    def call(
+        self, kind: type, name: str, request: Any, timeout: float = 10.0, *, repeat: bool = False
+    ) -> Any:
+        """Call a service and return its response.
+
+        An answer that the server sends before its writer has discovered this client's reader is
+        lost; on a busy machine that happens to the first request of a new client. So a client is
+        kept, and given a moment at first; a request that changes nothing may be repeated.
+        """
+        client = self._clients.get((kind, name))
+        if client is None:
+            client = self._clients[kind, name] = self.node.create_client(kind, name)
+            assert client.wait_for_service(timeout), f'no service {name}'
+            time.sleep(0.2)
+        deadline = time.monotonic() + timeout
+        while True:
             assert client.wait_for_service(timeout), f'no service {name}'
             future = client.call_async(request)
-            until(future.done, timeout, f'an answer of {name}')
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+            left = deadline - time.monotonic()
+            try:
+                until(future.done, min(left, 2.0) if repeat else left, f'an answer of {name}')
+                return future.result()
+            except AssertionError:
+                client.remove_pending_request(future)
+                if not repeat or time.monotonic() >= deadline:
+                    raise
 
     def state(self, node: str = '/segment', timeout: float = 10.0) -> str:
         """Return the lifecycle state."""
-        response = self.call(GetState, f'{node}/get_state', GetState.Request(), timeout)
+        response = self.call(
+            GetState, f'{node}/get_state', GetState.Request(), timeout, repeat=True)
         return str(response.current_state.label)
 
     def change(self, transition: int, node: str = '/segment', timeout: float = 60.0) -> bool:
@@ -157,7 +175,8 @@ class Probe:
     def get_parameter(self, name: str, timeout: float = 10.0) -> Any:
         """Return the value of a parameter of the node."""
         response = self.call(
-            GetParameters, '/segment/get_parameters', GetParameters.Request(names=[name]), timeout)
+            GetParameters, '/segment/get_parameters', GetParameters.Request(names=[name]), timeout,
+            repeat=True)
         return value_of(response.values[0])
 
     def parameters(self) -> dict[str, Any]:

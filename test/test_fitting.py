@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 
@@ -114,3 +117,22 @@ def test_no_image(image: np.ndarray) -> None:
 def test_unknown_fit() -> None:
     with pytest.raises(SegnodeError, match='stretch, letterbox or crop'):
         fit_image(_halves(10, 10), SIZE, 'pad')
+
+
+@pytest.mark.parametrize('fit', FITS)
+def test_one_pixel_never_reaches_opencv(fit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV 4.5.4 (Ubuntu 22.04) with NumPy 1.21 refuses it."""
+    really = cv2.resize
+
+    def resize(image: np.ndarray, *args: Any, **kwargs: Any) -> Any:
+        assert image.shape[:2] != (1, 1)
+        return really(image, *args, **kwargs)
+
+    monkeypatch.setattr(cv2, 'resize', resize)
+    for image in (np.full((1, 1, 3), 7, np.uint8), np.full((1, 1), 7, np.uint8)):
+        fitted, placement = fit_image(image, SIZE, fit)
+        assert fitted.shape == (*SIZE, *image.shape[2:]) and fitted.flags.writeable
+        assert set(np.unique(fitted)) <= {0, 7} and (fitted[:, 128] == 7).all()
+        assert (placement.restore(np.full(SIZE, 4, np.uint8)) == 4).all()
+    _, placement = fit_image(np.zeros((9, 9, 3), np.uint8), (1, 1), fit)
+    assert (placement.restore(np.full((1, 1), 4, np.uint8)) == 4).all()

@@ -204,6 +204,10 @@ def test_faulty_user_set(tmp_path, entries, message):
     (b'', 'must be a mapping'),
     (b'name: \xff\xfe', 'not UTF-8'),
     (b'!!python/object/apply:os.getcwd []', 'not valid YAML'),
+    (b'name: 2024-13-45', 'not valid YAML'),
+    (b'name: !!timestamp x', 'not valid YAML'),
+    (b'name: !!bool x', 'not valid YAML'),
+    (b'[' * 3000, 'not valid YAML'),
 ])
 def test_damaged_file(tmp_path, content, message):
     """A file that is no YAML of ours is one sentence, and nothing in it is run."""
@@ -285,8 +289,9 @@ def test_faulty_mapillary_config(tmp_path, change, message):
 def test_mapillary_config_not_json(tmp_path):
     """Broken JSON and a missing file are one sentence."""
     path = tmp_path / 'config.json'
-    path.write_text('{')
-    with pytest.raises(SegnodeError, match='not valid JSON'):
-        load_mapillary_config(path)
+    for text in ('{', '[' * 100_000):
+        path.write_text(text)
+        with pytest.raises(SegnodeError, match='not valid JSON'):
+            load_mapillary_config(path)
     with pytest.raises(SegnodeError, match='cannot read'):
         load_mapillary_config(tmp_path / 'none.json')

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from segnode.__main__ import main, VERBS
+from segnode.commands import predict
 import small_model
 
 
@@ -124,7 +125,9 @@ def test_predict_goes_on_after_an_unreadable_image(
     (pictures / 'a.png').write_bytes(b'no image')
     assert main(['predict', str(pictures), '--model', str(small_model.stem()),
                  '--out', str(tmp_path / 'out')]) == 1
-    assert 'a.png cannot be read' in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert 'error: ' in told.err and 'a.png cannot be read' in told.err
+    assert 'error' not in told.out
     assert (tmp_path / 'out' / 'frame1_side.png').exists()
 
 
@@ -169,3 +172,57 @@ def test_as_a_process(project: Path) -> None:
     )
     assert result.returncode == 1
     assert result.stderr.startswith('error: ') and 'Traceback' not in result.stderr
+
+
+def test_labels_of_a_damaged_model(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / 'a.onnx').write_bytes(b'x')
+    for name in ('a.onnx', 'a'):
+        assert main(['labels', str(tmp_path / name)]) == 1
+        assert 'a.onnx is not an ONNX file' in capsys.readouterr().err
+    assert main(['labels', 'nowhere']) == 1
+    err = capsys.readouterr().err
+    assert 'camvid' in err and "there is no model 'nowhere'" in err
+    assert main(['labels', str(tmp_path / 'none.yaml')]) == 1
+    assert capsys.readouterr().err.startswith('error: cannot read ')
+
+
+@pytest.mark.parametrize('paths, names', [
+    (['a.png', 'a.jpg', 'a-2.png'], ['a', 'a-3', 'a-2']),
+    (['x/a-2.png', 'y/a-2.png', 'a.png', 'b/a.png'], ['a-2', 'a-2-2', 'a', 'a-3']),
+    (['a.png', 'a.png', 'a.png'], ['a', 'a-2', 'a-3']),
+])
+def test_predict_never_writes_two_images_to_one_file(paths: list[str], names: list[str]) -> None:
+    assert predict._unique_names([Path(path) for path in paths]) == names
+
+
+def test_predict_closes_what_it_loaded(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip('torch')
+    from segnode.segmenter import Segmenter
+
+    closed: list[Segmenter] = []
+    monkeypatch.setattr(Segmenter, 'close', lambda self: closed.append(self))
+    arguments = ['predict', str(pictures), '--model', str(small_model.stem())]
+    assert main([*arguments, '--out', str(tmp_path / 'out')]) == 0
+    (tmp_path / 'file').write_text('')
+    assert main([*arguments, '--out', str(tmp_path / 'file')]) == 1
+    assert len(closed) == 2
+
+
+def test_predict_without_opencv() -> None:
+    code = (
+        "import sys; sys.modules['cv2'] = None\n"
+        "from segnode.__main__ import main; sys.exit(main(['predict', 'a.png']))"
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == (
+        'error: predict needs OpenCV, which is not installed: '
+        'pip install "opencv-python-headless"\n'
+    )
+
+
+def test_predict_where_a_path_is_refused(capsys: Any) -> None:
+    assert main(['predict', 'a' * 300]) == 1
+    assert capsys.readouterr().err.startswith('error: ')

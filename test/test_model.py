@@ -9,6 +9,8 @@ from pathlib import Path
 import pickle
 import random
 import shutil
+import tempfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,3 +267,23 @@ def test_unreadable_file(tmp_path: Path) -> None:
     stem.with_suffix('.onnx').unlink()
     stem.with_suffix('.onnx').mkdir()  # a folder of that name is no file
     assert Model.load(stem).onnx_path is None
+
+
+def test_a_release_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, 'Permission denied')
+
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(SegnodeError, match='cannot be written'):
+        release(small_model.network(), small_model.record(), tmp_path / 'file' / 'a')
+    (tmp_path / 'a.safetensors').mkdir()  # the draft cannot take its place
+    with pytest.raises(SegnodeError, match='a.safetensors and a.onnx cannot be written: '):
+        release(small_model.network(), small_model.record(), tmp_path / 'a')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a.safetensors', 'file']
+    monkeypatch.setattr(tempfile, 'TemporaryDirectory', refused)
+    with pytest.raises(SegnodeError, match='cannot be written: Permission denied'):
+        release(small_model.network(), small_model.record(), tmp_path / 'b')
+    with pytest.raises(SegnodeError, match='temporary file: Permission denied'):
+        export_onnx(small_model.model(), path=tmp_path / 'b.onnx')

@@ -41,6 +41,8 @@ def test_round_trip() -> None:
     ({'miou': {'test': 0.7}}, 0.7),
     ({'miou': {'val': None}}, -1.0),
     ({'miou': 'good'}, -1.0),
+    ({'miou': 10 ** 400}, -1.0),
+    ({'miou': {'val': float('nan'), 'test': 0.5}}, 0.5),
 ])
 def test_miou(training: dict[str, Any], expected: float) -> None:
     assert _record(training=training).miou == expected
@@ -57,6 +59,8 @@ def test_miou(training: dict[str, Any], expected: float) -> None:
     {'input_size': [384.0, 512]},
     {'mean': [0, 0]},
     {'std': [1, 0, 1]},
+    {'std': [1, 1, 10 ** 400]},
+    {'mean': [10 ** 400, 0, 0]},
     {'std': ['a', 'b', 'c']},
     {'color_order': 'hsv'},
     {'data_licence': None},
@@ -80,3 +84,13 @@ def test_what_json_cannot_hold() -> None:
         _record(training={'loss': float('nan')}).to_json()
     with pytest.raises(SegnodeError, match='cannot be written as JSON'):
         _record(training={'path': object()}).to_json()
+
+
+def test_deep_nesting() -> None:
+    with pytest.raises(SegnodeError, match='is not JSON'):
+        ModelRecord.from_json('[' * 100_000)
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(SegnodeError, match='cannot be written as JSON'):
+        _record(training={'nested': nested}).to_json()

@@ -123,3 +123,19 @@ def test_random_weights(
 def test_unknown_fit() -> None:
     with pytest.raises(SegnodeError, match='stretch, letterbox or crop'):
         Segmenter.load(small_model.stem(), fit='squeeze')
+
+
+def test_an_array_of_images(segmenter: Segmenter) -> None:
+    images = small_model.frames(2)
+    listed = segmenter.segment_batch(list(images))
+    for found, expected in zip(segmenter.segment_batch(images), listed):
+        assert (found.labels == expected.labels).all()
+
+
+@pytest.mark.parametrize('runtime', ['onnx', 'pytorch'])
+def test_after_close(runtime: str) -> None:
+    loaded = Segmenter.load(small_model.stem(), runtime=runtime, threads=1)
+    loaded.close()
+    loaded.close()
+    with pytest.raises(SegnodeError, match='this runtime was closed'):
+        loaded.segment(small_model.frames(1)[0])

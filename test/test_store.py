@@ -107,3 +107,54 @@ def test_entries_name_the_damaged(places: list[Path]) -> None:
     good, bad = store.entries()
     assert good.model is not None and good.name == 'fsffnet_x'
     assert bad.model is None and 'pickle' in bad.error
+
+
+def test_what_only_looks_like_a_model_is_not_listed(places: list[Path]) -> None:
+    (places[0] / 'fsffnet_folder.onnx').mkdir()
+    (places[0] / 'fsffnet_gone.safetensors').symlink_to(places[0] / 'nowhere')
+    assert store.entries() == []
+    for name in ('fsffnet', 'fsffnet_folder', 'fsffnet_gone'):
+        with pytest.raises(SegnodeError, match='none yet'):
+            Model.load(name)
+
+
+@pytest.mark.parametrize('path, text', [
+    ('/' + 'a' * 300, 'name too long|neither'),  # Python 3.14 takes it for a missing file
+    ('/' + 'a' * 300 + '.onnx', 'name too long|is not there'),
+    ('~nosuchuser/x', 'names a home folder that is not known'),
+    ('/', 'there is neither'),
+])
+def test_paths_that_the_system_refuses(path: str, text: str) -> None:
+    with pytest.raises(SegnodeError, match=f'(?i){text}') as caught:
+        Model.load(path)
+    assert '\n' not in str(caught.value)
+
+
+def test_folders_that_the_system_refuses(
+    places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places[1] / 'fsffnet_x.onnx').write_bytes(b'x')
+    really = Path.is_file
+
+    def refused(path: Path) -> bool:
+        """Stand for a folder that may be listed but not entered; root may enter any."""
+        if path.parent == places[1]:
+            raise PermissionError(13, 'Permission denied')
+        return really(path)
+
+    monkeypatch.setattr(Path, 'is_file', refused)
+    assert store.entries() == []
+    with pytest.raises(SegnodeError, match='fsffnet_x.* cannot be read: Permission denied'):
+        Model.load(places[1] / 'fsffnet_x')
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def homeless(cls: type) -> Path:
+        raise RuntimeError('Could not determine home directory.')
+
+    monkeypatch.setattr(Path, 'home', classmethod(homeless))
+    monkeypatch.delenv('XDG_DATA_HOME')
+    assert store.folders() == (tmp_path / 'weights', tmp_path / 'named')
+    monkeypatch.setenv('SEGNODE_WEIGHTS', '~nosuchuser/weights')
+    with pytest.raises(SegnodeError, match='~nosuchuser/weights names a home folder'):
+        store.folders()

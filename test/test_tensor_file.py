@@ -113,3 +113,38 @@ def test_missing_and_unwritable(tmp_path: Path) -> None:
         write_tensors(tmp_path / 'no' / 'a.safetensors', TENSORS, {})
     with pytest.raises(SegnodeError, match='complex'):
         write_tensors(tmp_path / 'a.safetensors', {'a': np.ones(1, np.complex64)}, {})
+
+
+@pytest.mark.parametrize('length', [640, 896, 1152, 1408])
+def test_headers_whose_length_looks_like_a_pickle(length: int, tmp_path: Path) -> None:
+    file = tmp_path / 'a.safetensors'
+    write_tensors(file, TENSORS, {'note': ''})
+    missing = length - int.from_bytes(file.read_bytes()[:8], 'little')
+    assert missing > 0
+    write_tensors(file, TENSORS, {'note': 'x' * missing})
+    assert file.read_bytes()[:2] == bytes([0x80, length >> 8])
+    assert set(read_tensors(file)[0]) == set(TENSORS)
+
+
+@pytest.mark.parametrize('entry', [
+    '"shape": [Infinity], "data_offsets": [0, 0]',
+    '"shape": [1], "data_offsets": [0, 1e999]',
+    f'"shape": [0, {10 ** 30}], "data_offsets": [0, 0]',
+    f'"shape": {[0] * 100}, "data_offsets": [0, 0]',
+])
+def test_crafted_entries(entry: str) -> None:
+    header = f'{{"__metadata__": {{}}, "a": {{"dtype": "U8", {entry}}}}}'.encode()
+    with pytest.raises(SegnodeError, match='tensor a|sha256') as caught:
+        parse_tensors(len(header).to_bytes(8, 'little') + header, 'a.safetensors')
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('depth', [200, 950, 100_000])
+def test_nesting(depth: int) -> None:
+    nested = '[' * depth + ']' * depth
+    header = (
+        '{"__metadata__": {"sha256": ""}, '
+        f'"a": {{"dtype": "U8", "shape": [0], "data_offsets": [0, 0], "x": {nested}}}}}'
+    ).encode()
+    with pytest.raises(SegnodeError):
+        parse_tensors(len(header).to_bytes(8, 'little') + header, 'a.safetensors')

@@ -72,7 +72,8 @@ def _resize(
     image: np.ndarray, label: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     height, width = size
-    shrinking = height < image.shape[0]
+    # As segnode.fitting decides it: by area.
+    shrinking = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     # NEAREST_EXACT samples pixel centres as the image's interpolation does; plain NEAREST is
     # shifted by half a pixel.

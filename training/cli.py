@@ -10,13 +10,13 @@ from segnode.errors import SegnodeError
 
 VERBS = {
     'fit': 'train a network as a YAML recipe says',
-    'evaluate': 'mean IoU of a model or a checkpoint on a split',
+    'evaluate': 'mean IoU of a released model on a split',
     'release': 'turn a checkpoint into a released model (.safetensors and .onnx)',
     'networks': 'list the networks',
 }
 
 # What the "train" extra installs and a machine without it lacks.
-EXTRA = ('torch', 'pytorch_lightning', 'jsonargparse', 'tqdm')
+EXTRA = ('torch', 'pytorch_lightning', 'jsonargparse', 'tqdm', 'cv2', 'onnxruntime')
 
 
 def usage() -> str:

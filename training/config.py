@@ -7,6 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from segnode.errors import SegnodeError
+from segnode.labels import LabelSet
+from segnode.networks.zoo import network_info
+from segnode.record import ModelRecord
+
+PRECISIONS = ('32-true', 'bf16-mixed', '16-mixed')
+
 
 @dataclass
 class DataConfig:
@@ -86,8 +93,8 @@ class FitConfig:
         optim: the optimiser.
         epochs: passes over the training split.
         batch_size: images per step of one process.
-        precision: as pytorch-lightning names it: 32-true, bf16-mixed, 16-mixed.
-        val_every: epochs between two validations.
+        precision: as pytorch-lightning names it: 32-true, bf16-mixed or 16-mixed.
+        val_every: epochs between two validations; the last epoch is always validated.
         seed: of weights, order and augmentation.
         devices: processes per machine; auto takes every GPU, else one CPU process.
         accelerator: auto, cpu or gpu.
@@ -108,7 +115,7 @@ class FitConfig:
     precision: str = '32-true'
     val_every: int = 5
     seed: int = 1
-    devices: str = 'auto'
+    devices: int | str = 'auto'
     accelerator: str = 'auto'
     threads: int = 0
     out: str = 'runs'
@@ -132,3 +139,42 @@ def _build(kind: type[Any], values: dict[str, Any]) -> Any:
             value = tuple(value)
         arguments[f.name] = value
     return kind(**arguments)
+
+
+def check(config: FitConfig) -> None:
+    """Find what cannot work before any data is read.
+
+    Raises:
+        SegnodeError: names the value and what it may be.
+    """
+    network_info(config.network).check_input_size(config.data.input_size)
+    positive = {
+        'epochs': config.epochs, 'batch_size': config.batch_size, 'val_every': config.val_every,
+        'optim.lr': config.optim.lr, 'data.scale': min(config.data.scale),
+    }
+    for name, value in positive.items():
+        if value <= 0:
+            raise SegnodeError(f'{name} must be above 0, not {value}.')
+    if config.precision not in PRECISIONS:
+        raise SegnodeError(
+            f'precision must be one of {", ".join(PRECISIONS)}, not {config.precision!r}.'
+        )
+    devices = str(config.devices)
+    if devices != 'auto' and not (devices.isdecimal() and int(devices) > 0):
+        raise SegnodeError(f'devices must be auto or a number above 0, not {devices!r}.')
+
+
+def model_record(
+    config: FitConfig, labels: LabelSet, licence: str, training: dict[str, Any] | None = None
+) -> ModelRecord:
+    """Return the record of the model that this run makes."""
+    return ModelRecord(
+        network=config.network,
+        network_args=dict(config.network_args),
+        label_set=labels,
+        input_size=config.data.input_size,
+        mean=config.mean,
+        std=config.std,
+        data_licence=licence,
+        training=training or {},
+    )

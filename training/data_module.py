@@ -77,7 +77,7 @@ class SegmentationData(pl.LightningDataModule):
         super().__init__()
         self.config = config
         self.reader = dataset(config.data.dataset)
-        root: Path = dataset_root(config.data.dataset, config.data.root)
+        root: Path = dataset_root(config.data.dataset, config.data.root, '--data.root')
         train = self.reader.find_samples(root, config.data.train)
         val = self.reader.find_samples(root, config.data.val)
         shared = sorted({s.key for s in train} & {s.key for s in val})

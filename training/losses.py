@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
+from segnode.errors import SegnodeError
 from segnode.labels import IGNORE
 
 
@@ -103,12 +104,15 @@ def enet_class_weights(pixels: np.ndarray, c: float = 1.10) -> np.ndarray:
         c: 1.02 in the paper, 1.10 in the CamVid recipes of the DABNet lineage.
 
     Raises:
-        ValueError: a class without a pixel (its weight would be an artefact).
+        SegnodeError: a class without a pixel (its weight would be an artefact).
 
     Reference:
         Paszke et al., ENet (arXiv 1606.02147), section 5.2.
     """
     if (pixels <= 0).any():
-        raise ValueError(f'class {int(np.argmin(pixels))} has no pixel in the training data')
+        raise SegnodeError(
+            f'class {int(np.argmin(pixels))} has no pixel in the training data, so it can have no '
+            'weight: choose --loss.class_weights none.'
+        )
     frequency = pixels / pixels.sum()
     return (1.0 / np.log(c + frequency)).astype(np.float32)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from segnode.errors import SegnodeError
@@ -15,7 +16,7 @@ def fit(argv: list[str]) -> int:
     """Train a network as a YAML recipe says; every value of it is an option, too."""
     from jsonargparse import ArgumentParser
 
-    from training.config import FitConfig, from_dict
+    from training.config import check, FitConfig, from_dict
 
     parser = ArgumentParser(
         prog='python -m training fit',
@@ -28,25 +29,30 @@ def fit(argv: list[str]) -> int:
     values.pop('config', None)
     resume = values.pop('resume')
     config = from_dict(values)
+    check(config)  # before PyTorch takes its seconds to import
     from training.fit import fit as run
 
     folder = run(config, resume=resume)
-    print(f'The run and its model are in {folder}; show the model to the node with')
-    print(f'  ros2 launch segnode segment.launch.py model:={folder / config.name}.onnx')
+    model = folder / f'{config.name}.onnx'
+    if int(os.environ.get('LOCAL_RANK', 0)) == 0:
+        print(f'The run and its model are in {folder}; show the model to the node with')
+        print(f'  ros2 launch segnode segment.launch.py model:={model}')
     return 0
 
 
 def evaluate(argv: list[str]) -> int:
     """Mean IoU of a released model on a split."""
+    from segnode.runtimes import RUNTIMES
+
     parser = argparse.ArgumentParser(
         prog='python -m training evaluate', description=evaluate.__doc__
     )
     parser.add_argument('--model', default='fsffnet', help='name or path of a released model')
-    parser.add_argument('--runtime', default='auto', help='auto, onnx or pytorch')
+    parser.add_argument('--runtime', default='auto', choices=RUNTIMES)
     parser.add_argument('--data', default='camvid', help='dataset (default camvid)')
     parser.add_argument('--root', help='its folder; by default the variable CAMVID_DATASET')
     parser.add_argument('--split', default='val', help='split (default val)')
-    parser.add_argument('--fit', default='stretch', help='stretch, letterbox or crop')
+    parser.add_argument('--fit', default='stretch', choices=('stretch', 'letterbox', 'crop'))
     parser.add_argument('--json', action='store_true', help='print JSON')
     given = parser.parse_args(argv)
     from segnode.labels import load_label_set
@@ -55,7 +61,7 @@ def evaluate(argv: list[str]) -> int:
     from training.evaluate import evaluate as run
 
     reader = dataset(given.data)
-    samples = reader.find_samples(dataset_root(given.data, given.root), given.split)
+    samples = reader.find_samples(dataset_root(given.data, given.root, '--root'), given.split)
     segmenter = Segmenter.load(given.model, runtime=given.runtime, fit=given.fit)
     result = run(segmenter, reader, samples, load_label_set(reader.LABEL_SET))
     print(json.dumps(result.to_dict()) if given.json else result.table())
@@ -69,11 +75,12 @@ def release(argv: list[str]) -> int:
     )
     parser.add_argument('checkpoint', type=Path, help='best.ckpt or last.ckpt of a run')
     parser.add_argument('stem', type=Path, help='where to: a path without suffix')
+    parser.add_argument('--root', help="the dataset's folder; by default the run's")
     parser.add_argument('--hardware', default='', help='what it was trained on, for the record')
     given = parser.parse_args(argv)
     from training.release import release as run
 
-    record = run(given.checkpoint, given.stem, hardware=given.hardware)
+    record = run(given.checkpoint, given.stem, root=given.root, hardware=given.hardware)
     for split, miou in record.training['miou'].items():
         print(f'{given.stem}: {100 * miou:.2f} % mean IoU on {split}')
     return 0

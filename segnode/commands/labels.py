@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from segnode.commands.arguments import parser, print_json, table
 from segnode.errors import SegnodeError
-from segnode.labels import BUILT_IN, LabelSet, load_label_set
+from segnode.labels import BUILT_IN, LabelSet, load_label_set, YAML_SUFFIXES
 from segnode.model import Model
 
 
@@ -42,10 +44,12 @@ def main(argv: list[str]) -> int:
 
 def _label_set(name: str) -> LabelSet:
     """Return the set of that name or file, or that of a model."""
-    try:
+    if name in BUILT_IN or Path(name).suffix.lower() in YAML_SUFFIXES:
         return load_label_set(name)
+    try:
+        return Model.load(name).record.label_set
     except SegnodeError as error:
-        try:
-            return Model.load(name).record.label_set
-        except SegnodeError:
-            raise error from None
+        raise SegnodeError(
+            f'{name!r} is no label set ({", ".join(BUILT_IN)} or a .yaml file), and as a model: '
+            f'{error}'
+        ) from error

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
+import sys
 from typing import Any, TYPE_CHECKING
 
 from segnode.commands.arguments import fraction, image_size, parser, print_json
+from segnode.dependencies import require
 from segnode.errors import SegnodeError
-from segnode.fitting import FITS
+from segnode.image_files import is_image_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
     from segnode.segmenter import Segmentation, Segmenter
 
 SAVES = ('labels', 'color', 'overlay', 'side')
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 
 
 def main(argv: list[str]) -> int:
     """Segment every image and write the pictures asked for; 1 if one could not be read."""
+    require('cv2', 'predict')
+    from segnode.fitting import FITS
     from segnode.runtimes import RUNTIMES
 
     arguments = parser(
@@ -58,15 +62,21 @@ def main(argv: list[str]) -> int:
         options.model, runtime=options.runtime, input_size=options.input_size, fit=options.fit,
         threads=options.threads, allow_random_weights=options.allow_random_weights,
     )
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SegnodeError(f'{options.out} cannot be made: {error.strerror or error}') from error
-    answers: list[dict[str, Any]] = []
-    for path, name in zip(paths, _unique_names(paths)):
-        answers.append(_one(path, options.out / name, segmenter, options.save, options.alpha))
-        if not options.json:
-            print(_line(answers[-1]))
+    with contextlib.closing(segmenter):
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SegnodeError(
+                f'{options.out} cannot be made: {error.strerror or error}'
+            ) from error
+        answers: list[dict[str, Any]] = []
+        for path, name in zip(paths, _unique_names(paths)):
+            answer = _one(path, options.out / name, segmenter, options.save, options.alpha)
+            answers.append(answer)
+            if 'error' in answer:
+                print(f'error: {answer["error"]}', file=sys.stderr)
+            elif not options.json:
+                print(_line(answer))
     if options.json:
         print_json({
             'model': segmenter.model.name,
@@ -81,25 +91,33 @@ def _image_paths(given: list[Path]) -> list[Path]:
     """Return the images given and those in the folders given, in order of name."""
     paths = []
     for path in given:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not inside:
-                raise SegnodeError(f'there are no images in {path}')
-            paths += inside
-        elif path.is_file():
-            paths.append(path)
-        else:
-            raise SegnodeError(f'there is no {path}')
+        try:
+            if path.is_dir():
+                inside = sorted(filter(is_image_name, path.iterdir()))
+                if not inside:
+                    raise SegnodeError(f'there are no images in {path}')
+                paths += inside
+            elif path.is_file():
+                paths.append(path)
+            else:
+                raise SegnodeError(f'there is no {path}')
+        except OSError as error:
+            raise SegnodeError(f'{path} cannot be read: {error.strerror or error}') from error
     return paths
 
 
 def _unique_names(paths: list[Path]) -> list[str]:
-    """Return each image's stem, numbered where two are the same."""
-    seen: dict[str, int] = {}
+    """Return a name for each image: its stem, numbered where an earlier image has it."""
+    stems = {path.stem for path in paths}
+    taken: set[str] = set()
     names = []
     for path in paths:
-        count = seen[path.stem] = seen.get(path.stem, 0) + 1
-        names.append(path.stem if count == 1 else f'{path.stem}-{count}')
+        name, count = path.stem, 1
+        while name in taken or (count > 1 and name in stems):
+            count += 1
+            name = f'{path.stem}-{count}'
+        taken.add(name)
+        names.append(name)
     return names
 
 
@@ -158,8 +176,6 @@ def _shares(labels: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
 
 
 def _line(answer: dict[str, Any]) -> str:
-    if 'error' in answer:
-        return f'error: {answer["error"]}'
     main_shares = sorted(answer['share'].items(), key=lambda item: -item[1])[:4]
     shares = ', '.join(f'{name} {share:.0%}' for name, share in main_shares)
     return f'{answer["image"]}: {sum(answer["timing_ms"].values()):.1f} ms; {shares}'

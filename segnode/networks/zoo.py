@@ -81,7 +81,7 @@ def network_info(name: str) -> NetworkInfo:
         ) from None
 
 
-def create(name: str, num_classes: int, **args: Any) -> nn.Module:
+def create(name: str, num_classes: int, /, **args: Any) -> nn.Module:
     """Build a network with freshly initialised weights.
 
     Args:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 _MASK = (1 << 64) - 1
 
+
 def random(seed: int, kind: str, place: int = 0) -> np.random.Generator:
     """
     Return the generator that belongs to one thing of one scene.

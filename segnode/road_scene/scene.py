@@ -349,8 +349,8 @@ class RoadScene:
 
     def _cars(self, camera: Camera) -> list[Vehicle]:
         """Return parked cars, those ahead in our lane and those that come towards us."""
-        found = [self._vehicle(parked) for parked in self._street.parked(camera.z - 1,
-                                                                        camera.z + 110)]
+        found = [self._vehicle(parked)
+                 for parked in self._street.parked(camera.z - 1, camera.z + 110)]
         rng = random(self._seed, 'ahead')
         gap = rng.uniform(13, 20)
         for place in range(2):

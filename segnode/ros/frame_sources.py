@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
+from segnode.image_files import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 BAG_SUFFIXES = ('.db3', '.mcap')
 IMAGE_TYPE = 'sensor_msgs/msg/Image'

@@ -178,4 +178,3 @@ class ImageInput:
                - stamp.sec * 1_000_000_000 - stamp.nanosec) / 1e6
         plausible = 0.0 <= age <= PLAUSIBLE_TRANSPORT_MS
         self._on_frame(Frame(msg, received, age if plausible else None))
-

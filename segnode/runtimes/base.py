@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import operator
 import os
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from segnode.errors import SegnodeError
+from segnode.networks.zoo import network_info
+from segnode.record import ModelRecord
 
 # Of the deploy graph, part of every cache key: raise it with any change in graph.py or rewrite.py
 # that alters the graph. It is here because those two cannot be imported without PyTorch.
@@ -48,10 +53,41 @@ class Runtime(Protocol):
         """Return the number of images that ``run`` takes at once; None for any number."""
 
     def run(self, images: np.ndarray) -> RuntimeOutput:
-        """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
+        """Segment uint8 (N, H, W, 3) BGR images of ``input_size``.
+
+        Raises:
+            SegnodeError: the runtime was closed.
+        """
 
     def close(self) -> None:
-        """Give memory and threads back; ``run`` must not be called after it."""
+        """Give memory and threads back; nothing happens the second time."""
+
+
+def working_size(record: ModelRecord, input_size: Any = None) -> tuple[int, int]:
+    """Return the (height, width) that a network is to work at, as plain integers.
+
+    Args:
+        record: the model's.
+        input_size: what was asked for, any pair of whole numbers; None for the record's own.
+
+    Raises:
+        SegnodeError: it is no such pair, or the network does not take this size.
+    """
+    try:
+        height, width = map(
+            operator.index, record.input_size if input_size is None else input_size
+        )
+    except (TypeError, ValueError) as error:
+        raise SegnodeError(
+            f'input_size must be (height, width) in whole pixels, not {input_size!r}'
+        ) from error
+    network_info(record.network).check_input_size((height, width))
+    return height, width
+
+
+def closed() -> SegnodeError:
+    """Return the error of a ``run`` after ``close``."""
+    return SegnodeError('this runtime was closed: load another')
 
 
 def check_images(images: np.ndarray, input_size: tuple[int, int]) -> None:

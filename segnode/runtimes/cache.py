@@ -9,20 +9,24 @@ what lies here is run.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass
+import functools
 import hashlib
 import json
 import logging
 import os
 from pathlib import Path
+import shutil
 import stat
 import tempfile
 import time
 from typing import Any
 
 from segnode.errors import SegnodeError
-from segnode.files import TEMPORARY_SUFFIX, write_bytes
+from segnode.files import TEMPORARY_SUFFIX, user_folder, write_bytes
 
 _LOG = logging.getLogger('segnode')
 _SIDE_SUFFIX = '.json'
@@ -41,8 +45,30 @@ class CacheEntry:
 
 
 def cache_folder() -> Path:
-    """Return ``segnode`` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache)."""
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'segnode'
+    """Return ``segnode`` in the user's cache folder ($XDG_CACHE_HOME, else ~/.cache).
+
+    Without a home it is a folder of this process.
+
+    Raises:
+        SegnodeError: there is no home, and nothing can be written in the temporary folder either.
+    """
+    folder = user_folder('XDG_CACHE_HOME', '.cache')
+    return _temporary_folder('this user has no home') if folder is None else folder / 'segnode'
+
+
+@functools.cache
+def _temporary_folder(reason: str) -> Path:
+    """Return a folder that is deleted when this process ends, the same for the same reason."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix='segnode-'))
+    except OSError as error:
+        raise SegnodeError(
+            f'nothing can be written ({reason}; nor a temporary file: {error.strerror or error}): '
+            'set XDG_CACHE_HOME to a folder of your own'
+        ) from error
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _LOG.warning('nothing is kept between runs: %s', reason)
+    return folder
 
 
 def cached(
@@ -63,10 +89,7 @@ def cached(
     try:
         folder = _private_folder()
     except OSError as error:
-        folder = Path(tempfile.mkdtemp(prefix='segnode-'))
-        _LOG.warning(
-            'nothing is kept between runs: %s cannot be written (%s)', cache_folder(), error
-        )
+        folder = _temporary_folder(f'{cache_folder()} cannot be written ({error})')
     path = folder / f'{name}-{key[:16]}{suffix}'
     problem = _problem(path, key)
     if not problem:
@@ -75,16 +98,15 @@ def cached(
     if path.exists():
         _LOG.warning('%s is made again: %s', path, problem)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=folder, suffix=TEMPORARY_SUFFIX) as drafts:
-        draft = Path(drafts) / path.name
-        make(draft)
-        content = draft.read_bytes()
     try:
+        with tempfile.TemporaryDirectory(dir=folder, suffix=TEMPORARY_SUFFIX) as drafts:
+            draft = Path(drafts) / path.name
+            make(draft)
+            content = draft.read_bytes()
         write_bytes(path, content, mode=0o600)
         side = {
             'key': key,
             'sha256': hashlib.sha256(content).hexdigest(),
-            'made': time.time(),
             'made_from': made_from,
         }
         # Written last: without it the entry does not count.
@@ -98,16 +120,17 @@ def cached(
 def entries() -> list[CacheEntry]:
     """Return what the cache holds, by name."""
     found = []
-    for path in sorted(_files()):
-        if path.suffix in (_SIDE_SUFFIX, TEMPORARY_SUFFIX):
+    for path, status in _files():
+        if path.suffix == _SIDE_SUFFIX:
             continue
         side = _read_side(path)
+        made_from = side.get('made_from')
         found.append(
             CacheEntry(
                 path=path,
-                size=path.stat().st_size,
-                made=float(side.get('made', path.stat().st_mtime)),
-                made_from=dict(side.get('made_from', {})),
+                size=status.st_size,
+                made=status.st_mtime,
+                made_from=made_from if isinstance(made_from, dict) else {},
                 valid=not _problem(path, str(side.get('key', ''))),
             )
         )
@@ -115,21 +138,43 @@ def entries() -> list[CacheEntry]:
 
 
 def clear() -> tuple[int, int]:
-    """Delete everything in the cache; returns the number of files and of bytes."""
+    """Delete everything in the cache but what a process may be writing at this moment.
+
+    Returns:
+        the number of files and of bytes.
+
+    Raises:
+        SegnodeError: the system refuses.
+    """
     count = size = 0
-    for path in _files():
-        size += path.stat().st_size
-        path.unlink()
+    for path, status in _files():
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue  # another process was quicker
+        except OSError as error:
+            raise SegnodeError(
+                f'{path} cannot be deleted: {error.strerror or error}'
+            ) from error
         count += 1
-    _remove_drafts(cache_folder(), older_than=0.0)
+        size += status.st_size
+    _remove_drafts(cache_folder())
     return count, size
 
 
-def _files() -> list[Path]:
+def _files() -> list[tuple[Path, os.stat_result]]:
+    """Return the files of the cache by name, drafts left out; none where it cannot be read."""
     try:
-        return [path for path in cache_folder().iterdir() if path.is_file()]
+        paths = sorted(cache_folder().iterdir())
     except OSError:
         return []
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # deleted since
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode) and path.suffix != TEMPORARY_SUFFIX:
+                found.append((path, status))
+    return found
 
 
 def _private_folder() -> Path:
@@ -153,15 +198,15 @@ def _private_folder() -> Path:
         clear()
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f'{folder} is read-only')
-    _remove_drafts(folder, older_than=_STALE_AFTER)
+    _remove_drafts(folder)
     return folder
 
 
-def _remove_drafts(folder: Path, *, older_than: float) -> None:
+def _remove_drafts(folder: Path) -> None:
     """Delete what a process that was killed while it wrote has left behind."""
     for path in folder.glob(f'*{TEMPORARY_SUFFIX}'):
         try:
-            if time.time() - path.stat().st_mtime < older_than:
+            if time.time() - path.stat().st_mtime < _STALE_AFTER:
                 continue
             if path.is_dir():
                 for inner in path.iterdir():
@@ -180,7 +225,7 @@ def _side(path: Path) -> Path:
 def _read_side(path: Path) -> dict[str, Any]:
     try:
         side = json.loads(_side(path).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return side if isinstance(side, dict) else {}
 

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 import importlib
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segnode.dependencies import installed
+from segnode.dependencies import installed, require
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.runtimes.base import Runtime
+from segnode.runtimes.base import Runtime, working_size
 
 _LOG = logging.getLogger('segnode')
 
@@ -45,47 +47,103 @@ def load_runtime(
         options: of the runtime named, such as ``device`` of pytorch.
 
     Raises:
-        SegnodeError: unknown name, or the runtime cannot run this model here.
+        SegnodeError: unknown name, size or option, or the runtime cannot run this model here;
+            with 'auto', none can.
     """
     if name not in RUNTIMES:
         raise SegnodeError(f'there is no runtime {name!r}; there is {", ".join(RUNTIMES)}')
     if threads < 0:
         raise SegnodeError(f'threads must be 0 (default) or more, not {threads}')
-    reason = 'asked for'
-    if name == 'auto':
-        name, reason = choose(model)
-    module, cls = _CLASSES[name]
-    runtime: Runtime = getattr(importlib.import_module(module), cls)(
-        model, input_size=input_size, confidence=confidence, threads=threads, **options
-    )
-    runtime.run(np.zeros((1, *runtime.input_size, 3), np.uint8))
+    size = working_size(model.record, input_size)
+    given = {'input_size': size, 'confidence': confidence, 'threads': threads}
+    if name != 'auto':
+        return _started(Candidate(name, 'asked for'), model, {**given, **options})
+    failures: list[str] = []
+    found = candidates(model)
+    for candidate in found:
+        try:
+            return _started(candidate, model, {**given, **candidate.options, **options})
+        except SegnodeError as error:
+            failures.append(str(error))
+            if candidate is not found[-1]:
+                _LOG.warning('runtime %s is passed over: %s', candidate.name, error)
+    # One sentence each; a machine that lacks one thing often fails twice for the same reason.
+    raise SegnodeError('; '.join(dict.fromkeys(failures)))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A runtime that may run a model here, why it is preferred, and its options."""
+
+    name: str
+    reason: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def candidates(model: Model) -> list[Candidate]:
+    """Return the runtimes that 'auto' tries for this model here, the fastest first.
+
+    Raises:
+        SegnodeError: there is none.
+    """
+    torch_can = installed('torch') and (model.safetensors_path is not None or model.record.random)
+    found = []
+    if torch_can and _cuda():
+        found.append(Candidate('pytorch', 'there is a CUDA GPU', {'device': 'cuda'}))
+    if installed('onnxruntime') and (model.onnx_path is not None or torch_can):
+        found.append(Candidate('onnx', 'the fastest without a GPU'))
+    if torch_can:
+        reason = 'nothing faster runs here' if found else 'ONNX Runtime is not installed'
+        found.append(Candidate('pytorch', reason, {'device': 'cpu'}))
+    if not found:
+        raise SegnodeError(
+            f'nothing here can run model {model.name}: install ONNX Runtime '
+            '(pip install onnxruntime)'
+            + ('' if model.onnx_path else ' and PyTorch (pip install "segnode[torch]")')
+        )
+    return found
+
+
+def _started(candidate: Candidate, model: Model, arguments: dict[str, Any]) -> Runtime:
+    """Return the runtime after its first run.
+
+    Raises:
+        SegnodeError: whatever keeps it from running, in one sentence.
+    """
+    name = candidate.name
+    cls = getattr(importlib.import_module(_CLASSES[name][0]), _CLASSES[name][1])
+    known = set(inspect.signature(cls).parameters) - {'model'}
+    unknown = sorted(set(arguments) - known)
+    if unknown:
+        raise SegnodeError(
+            f'the {name} runtime has no option {unknown[0]!r}; it has {", ".join(sorted(known))}'
+        )
+    try:
+        runtime: Runtime = cls(model, **arguments)
+        runtime.run(np.zeros((1, *runtime.input_size, 3), np.uint8))
+    except SegnodeError:
+        raise
+    except Exception as error:  # out of memory on the GPU, a kernel that is missing there, ...
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        raise SegnodeError(
+            f'the {name} runtime cannot run model {model.name}: {reason}'
+        ) from error
     _LOG.info(
         'runtime %s (%s): %s, %s at %dx%d',
-        name, reason, runtime.details, model.name, *runtime.input_size,
+        name, candidate.reason, runtime.details, model.name, *runtime.input_size,
     )
     return runtime
 
 
-def choose(model: Model) -> tuple[str, str]:
-    """Return the runtime that 'auto' means for this model here, and why.
-
-    Raises:
-        SegnodeError: none can run it.
-    """
-    torch_can = installed('torch') and (model.safetensors_path is not None or model.record.random)
-    if torch_can and _may_have_cuda():
-        import torch
-
-        if torch.cuda.is_available():
-            return 'pytorch', 'there is a CUDA GPU'
-    if installed('onnxruntime') and (model.onnx_path is not None or torch_can):
-        return 'onnx', 'the fastest without a GPU'
-    if torch_can:
-        return 'pytorch', 'ONNX Runtime is not installed'
-    raise SegnodeError(
-        f'nothing here can run model {model.name}: install ONNX Runtime (pip install onnxruntime)'
-        + ('' if model.onnx_path else ' and PyTorch (pip install "segnode[torch]")')
-    )
+def _cuda() -> bool:
+    """Tell whether PyTorch finds a CUDA GPU; an installation that does not load finds none."""
+    if not _may_have_cuda():
+        return False
+    try:
+        return bool(require('torch', 'running on the GPU').cuda.is_available())
+    except SegnodeError as error:
+        _LOG.warning('the GPU is passed over: %s', error)
+        return False
 
 
 def _may_have_cuda() -> bool:

@@ -13,13 +13,14 @@ import numpy as np
 from segnode.dependencies import installed, require, versions
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.networks.zoo import network_info
 from segnode.onnx_file import read_onnx
 from segnode.runtimes.base import (
     check_images,
+    closed,
     default_threads,
     GRAPH_VERSION,
     RuntimeOutput,
+    working_size,
 )
 from segnode.runtimes.cache import cached
 
@@ -73,13 +74,12 @@ class OnnxRuntime:
         confidence: bool = False,
         threads: int = 0,
     ) -> None:
-        self.input_size = input_size or model.record.input_size
-        network_info(model.record.network).check_input_size(self.input_size)
+        self.input_size = working_size(model.record, input_size)
         threads = threads or default_threads()
         ort = require('onnxruntime', 'the onnx runtime')
         path = graph_path(model, self.input_size, confidence=confidence)
         content, _ = read_onnx(path)
-        self._session = open_session(content, threads=threads)
+        self._session: Any = open_session(content, threads=threads)
         expected = [*self.input_size, 3]
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or list(inputs[0].shape[1:]) != expected:
@@ -91,12 +91,14 @@ class OnnxRuntime:
 
     def run(self, images: np.ndarray) -> RuntimeOutput:
         """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
+        if self._session is None:
+            raise closed()
         check_images(images, self.input_size)
         return RuntimeOutput(*self._session.run(None, {self._input: images}))
 
     def close(self) -> None:
         """Drop the session, its threads and its memory."""
-        del self._session
+        self._session = None
 
 
 def graph_path(model: Model, size: tuple[int, int], *, confidence: bool = False) -> Path:

@@ -11,8 +11,13 @@ import numpy as np
 from segnode.dependencies import require
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.networks.zoo import network_info
-from segnode.runtimes.base import check_images, default_threads, RuntimeOutput
+from segnode.runtimes.base import (
+    check_images,
+    closed,
+    default_threads,
+    RuntimeOutput,
+    working_size,
+)
 
 
 class PyTorchRuntime:
@@ -44,16 +49,15 @@ class PyTorchRuntime:
         torch = require('torch', 'the pytorch runtime')
         from segnode.runtimes.graph import deploy_graph
 
-        self.input_size = input_size or model.record.input_size
-        network_info(model.record.network).check_input_size(self.input_size)
+        self.input_size = working_size(model.record, input_size)
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self._torch = torch
+        graph: Any = deploy_graph(
+            model.build_network(), model.record, self.input_size, confidence=confidence
+        )
         try:
             self._device = torch.device(device)
-            graph: Any = deploy_graph(
-                model.build_network(), model.record, self.input_size, confidence=confidence
-            )
             self._graph = graph.to(self._device, memory_format=torch.channels_last)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
@@ -68,6 +72,8 @@ class PyTorchRuntime:
 
     def run(self, images: np.ndarray) -> RuntimeOutput:
         """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
+        if self._graph is None:
+            raise closed()
         check_images(images, self.input_size)
         torch = self._torch
         if not images.flags.writeable:
@@ -80,4 +86,4 @@ class PyTorchRuntime:
 
     def close(self) -> None:
         """Drop the network."""
-        del self._graph
+        self._graph = None

@@ -324,7 +324,7 @@ def compressed(picture, suffix, text, options=()):
 
 @pytest.fixture(scope='module')
 def picture():
-    """A smooth colour picture (JPEG changes it little)."""
+    """A smooth image in colour: JPEG changes it little."""
     y, x = np.mgrid[:48, :64]
     return np.stack([x * 4, y * 5, 255 - x * 2 - y * 2], -1).clip(0, 255).astype(np.uint8)
 

@@ -8,7 +8,11 @@ import json
 import os
 from pathlib import Path
 import stat
+import subprocess
+import sys
+import tempfile
 import time
+from typing import Any
 
 import pytest
 
@@ -125,3 +129,91 @@ def test_anothers_folder_is_not_trusted(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, 'getuid', lambda: 12345)
     with pytest.raises(SegnodeError, match='belongs to another user'):
         cache.cached('a', '.onnx', {}, _Maker())
+
+
+def test_clear_leaves_what_is_being_written(folder: Path) -> None:
+    def make(path: Path) -> None:
+        path.write_bytes(b'graph')
+        (folder / '.a.onnx.x.tmp').write_bytes(b'half')
+        cache.clear()
+
+    assert cache.cached('a', '.onnx', {}, make).read_bytes() == b'graph'
+    assert (folder / '.a.onnx.x.tmp').exists()
+    assert [entry.path.suffix for entry in cache.entries()] == ['.onnx']
+    long_ago = time.time() - 7200
+    os.utime(folder / '.a.onnx.x.tmp', (long_ago, long_ago))
+    cache.clear()
+    assert list(folder.iterdir()) == []
+
+
+def test_files_that_vanish_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path, *args: Any, **kwargs: Any) -> Any:
+        raise FileNotFoundError(2, 'No such file or directory')
+
+    cache.cached('a', '.onnx', {}, _Maker())
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'unlink', gone)
+        assert cache.clear() == (0, 0)
+    (folder / 'dangling.onnx').symlink_to(folder / 'nowhere')
+    assert len(cache.entries()) == 1
+    assert cache.clear()[0] == 2
+
+
+def test_what_cannot_be_deleted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, *args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, 'Permission denied')
+
+    cache.cached('a', '.onnx', {}, _Maker())
+    monkeypatch.setattr(Path, 'unlink', refused)
+    with pytest.raises(SegnodeError, match='cannot be deleted: Permission denied'):
+        cache.clear()
+
+
+@pytest.mark.parametrize('text', ['{"made": "x", "made_from": 3}', '[' * 100_000])
+def test_a_damaged_side_is_listed(text: str) -> None:
+    path = cache.cached('a', '.onnx', {}, _Maker())
+    path.with_name(path.name + '.json').write_text(text)
+    (entry,) = cache.entries()
+    assert not entry.valid and entry.made_from == {}
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(28, 'No space left on device')
+
+    with pytest.raises(SegnodeError, match='cannot be written: No space left'):
+        cache.cached('a', '.onnx', {}, full)
+    monkeypatch.setattr(tempfile, 'mkdtemp', full)
+    with pytest.raises(SegnodeError, match='cannot be written: No space left'):
+        cache.cached('a', '.onnx', {}, _Maker())
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    with pytest.raises(SegnodeError, match='nothing can be written'):
+        cache.cached('a', '.onnx', {}, _Maker())
+
+
+@pytest.mark.parametrize('home', [True, False])
+def test_a_temporary_folder_goes_with_the_process(home: bool, tmp_path: Path) -> None:
+    """Where the cache cannot be written, and where the user has no home at all."""
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'tmp').mkdir()
+    code = (
+        'import sys; from pathlib import Path\n'
+        'def homeless(cls): raise RuntimeError()\n'
+        'if sys.argv[1:]: Path.home = classmethod(homeless)\n'
+        'from segnode.runtimes import cache\n'
+        'path = [cache.cached("a", ".onnx", {}, lambda p: p.write_bytes(b"x")) for _ in "ab"]\n'
+        'assert path[0] == path[1] and path[0].read_bytes() == b"x"\n'
+        'print(path[0])'
+    )
+    env = {**os.environ, 'TMPDIR': str(tmp_path / 'tmp')}
+    del env['XDG_CACHE_HOME']
+    if home:
+        env['XDG_CACHE_HOME'] = str(tmp_path / 'file')
+    result = subprocess.run(
+        [sys.executable, '-c', code, *([] if home else ['homeless'])],
+        capture_output=True, text=True, env=env,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(str(tmp_path / 'tmp'))
+    assert result.stderr.count('nothing is kept between runs') == 1
+    assert list((tmp_path / 'tmp').iterdir()) == []

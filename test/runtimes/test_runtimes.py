@@ -4,21 +4,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
 import sys
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
+import segnode
 from segnode.errors import SegnodeError
 from segnode.fitting import fit_image
 from segnode.model import Model
 from segnode.runtimes import load_runtime, RUNTIMES
 from segnode.runtimes.base import default_threads
 from segnode.runtimes.cache import entries
+from segnode.runtimes.onnx import OnnxRuntime
+from segnode.runtimes.pytorch import PyTorchRuntime
 import small_model
 
 pytest.importorskip('torch')
@@ -79,6 +84,9 @@ def test_runtimes_agree_on_real_images(camvid: Path, size: tuple[int, int]) -> N
 
 def test_the_released_graph_needs_no_cache() -> None:
     load_runtime(small_model.model(), 'onnx')
+    for size in (list(small_model.SIZE), np.array(small_model.SIZE)):
+        runtime = load_runtime(small_model.model(), 'onnx', input_size=size)  # type: ignore[arg-type]
+        assert runtime.input_size == small_model.SIZE
     assert entries() == []
 
 
@@ -183,6 +191,12 @@ def test_refusals() -> None:
     for name in ('pytorch', 'onnx'):
         with pytest.raises(SegnodeError, match='multiples of 128, not 100x100'):
             load_runtime(model, name, input_size=(100, 100))
+    for name in ('auto', 'pytorch', 'onnx'):
+        with pytest.raises(SegnodeError, match="has no option 'speed'"):
+            load_runtime(model, name, speed=11)
+        for size in (128, (128,), (128.0, 128.0), 'ab', [128, 128, 128]):
+            with pytest.raises(SegnodeError, match='whole pixels'):
+                load_runtime(model, name, input_size=size)  # type: ignore[arg-type]
     with pytest.raises(SegnodeError, match='cannot use the device'):
         load_runtime(model, 'pytorch', device='warp')
 
@@ -195,11 +209,77 @@ def test_default_threads(cores: int, expected: int, monkeypatch: pytest.MonkeyPa
 
 def test_threads_do_not_spin() -> None:
     """Between runs the process uses next to no processor time."""
-    import time
-
     runtime = load_runtime(small_model.model(), 'onnx', threads=2)
     image = small_model.frames(1)
-    runtime.run(image)
-    used = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - used < 0.1
+    idle = []
+    for _ in range(3):  # the best of three: something else in this process may wake up
+        runtime.run(image)
+        used = time.process_time()
+        time.sleep(0.2)
+        idle.append(time.process_time() - used)
+    assert min(idle) < 0.005  # s; a thread that spins takes 0.03
+
+
+def _cuda_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('segnode.runtimes.choose._may_have_cuda', lambda: True)
+
+
+def test_auto_passes_over_a_torch_that_does_not_load(
+    caplog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A GPU's driver is there and PyTorch's libraries are not."""
+    (tmp_path / 'torch.py').write_text("raise OSError('libcudart.so: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'torch']:
+        monkeypatch.delitem(sys.modules, name)
+    _cuda_driver(monkeypatch)
+    assert load_runtime(small_model.model()).name == 'onnx'
+    assert 'the GPU is passed over: ' in caplog.text and 'libcudart.so' in caplog.text
+
+
+def test_auto_passes_over_a_gpu_without_memory(
+    caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def run(self: PyTorchRuntime, images: np.ndarray) -> Any:
+        raise RuntimeError('CUDA out of memory.\nTried to allocate 2 GiB')
+
+    _cuda_driver(monkeypatch)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'GPU')
+    monkeypatch.setattr(torch.nn.Module, 'to', lambda self, *args, **kwargs: self)
+    monkeypatch.setattr(PyTorchRuntime, 'run', run)
+    assert load_runtime(small_model.model()).name == 'onnx'
+    assert 'runtime pytorch is passed over' in caplog.text
+    with pytest.raises(SegnodeError, match='cannot run model .*: CUDA out of memory') as caught:
+        load_runtime(small_model.model(), 'pytorch')
+    assert '\n' not in str(caught.value)
+
+
+def test_auto_ends_at_the_runtime_that_is_left(
+    caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: OnnxRuntime, model: Model, **options: Any) -> None:
+        raise SegnodeError('ONNX Runtime refuses the graph')
+
+    monkeypatch.setattr(OnnxRuntime, '__init__', refuse)
+    with caplog.at_level(logging.INFO, 'segnode'):
+        assert load_runtime(small_model.model(), threads=1).name == 'pytorch'
+    assert 'runtime onnx is passed over: ' in caplog.text
+    assert 'runtime pytorch (nothing faster runs here)' in caplog.text
+
+
+def test_an_error_of_the_network_is_not_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(self: Model) -> None:
+        raise RuntimeError('bad weights')
+
+    monkeypatch.setattr(Model, 'build_network', build)
+    with pytest.raises(SegnodeError, match='cannot run model fsffnet_small: bad weights'):
+        load_runtime(small_model.model(), 'pytorch')
+
+
+def test_the_key_of_an_export_holds_our_version() -> None:
+    load_runtime(small_model.model(), 'onnx', input_size=(128, 128))
+    (entry,) = entries()
+    assert json.loads(entry.made_from['versions'])['segnode'] == segnode.__version__

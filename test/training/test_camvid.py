@@ -78,3 +78,19 @@ def test_real_data(data_root, layout, split, count):
     # A road frame: most of it labelled, road in the lower half.
     assert (label != 255).mean() > 0.9
     assert (label[label.shape[0] // 2:] == 3).mean() > 0.15
+
+
+@pytest.mark.parametrize('mask', [
+    np.full((2, 2, 3), 7, np.uint8),  # ids stored as grey RGB
+    np.array([[[0, 0, 128], [1, 2, 3]]], np.uint8),
+])
+def test_a_colour_that_is_not_camvids_is_named(tmp_path, mask):
+    write(tmp_path / 'a_L.png', mask)
+    with pytest.raises(SegnodeError, match=r'a_L\.png holds the colour'):
+        camvid.load_label(tmp_path / 'a_L.png')
+
+
+def test_wide_ids_do_not_wrap(tmp_path):
+    write(tmp_path / 'a.png', np.full((2, 2), 259, np.uint16))
+    with pytest.raises(SegnodeError, match='holds the label 259'):
+        camvid.load_label(tmp_path / 'a.png')

@@ -16,7 +16,7 @@ torch = pytest.importorskip('torch')
 pytest.importorskip('pytorch_lightning')
 
 PROJECT = Path(__file__).parents[2]
-SMALL = ['--data.input_size', '[128,128]', '--batch_size', '4', '--val_every', '1',
+SMALL = ['--data.input_size', '[128,128]', '--batch_size', '4', '--val_every', '2',
          '--optim.warmup_steps', '2', '--loss.lovasz', '1.0', '--network_args.dropout', '0.1',
          '--accelerator', 'cpu', '--threads', '2', '--loss.class_weights', 'none']
 
@@ -72,9 +72,9 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(runs, rendered_camvid
     finally:
         process.kill()
         process.communicate()
-    done = torch.load(halves, weights_only=True)['epoch'] + 1
-    assert 0 < done < EPOCHS, 'the run was over before it could be killed'
+    assert torch.load(halves, weights_only=True)['epoch'] < EPOCHS - 1, 'killed too late'
     training(*command, '--resume', root=rendered_camvid)
+    assert [torch.load(p, weights_only=True)['epoch'] for p in (whole, halves)] == [EPOCHS - 1] * 2
     first, second = weights(whole), weights(halves)
     assert first.keys() == second.keys()
     for name in first:
@@ -89,6 +89,14 @@ def test_run_leaves_a_model_that_evaluates_to_its_record(runs, rendered_camvid):
     assert record.input_size == (128, 128) and record.network == 'fsffnet'
     assert 1 <= record.training['epochs'] <= EPOCHS and record.training['seed'] == 1
     assert record.training['recipe']['loss']['lovasz'] == 1.0
+    # The last epoch is validated though val_every does not divide it, and what training saw is
+    # what the released graph gives (its weights are rounded to float16).
+    history = {entry['epoch']: entry['miou'] for entry in record.training['history']}
+    assert record.training['epochs'] in history
+    last = torch.load(runs / 'whole' / 'last.ckpt', weights_only=True)['segnode_history']
+    assert [entry['epoch'] for entry in last] == [2, 3]
+    assert record.training['miou']['val'] == pytest.approx(
+        history[record.training['epochs']], abs=0.01)
     assert 'root' not in record.training['recipe']['data']
     for runtime in ('onnx', 'pytorch'):
         done = training(
@@ -124,6 +132,16 @@ def test_errors_are_one_sentence(rendered_camvid, tmp_path):
     done = training('fit', '--network', 'nosuch', '--out', tmp_path, expect=1,
                     root=rendered_camvid)
     assert 'nosuch' in done.stderr and 'Traceback' not in done.stderr
+    for option, value, words in (
+            ('--data.input_size', '[100,100]', 'multiples of 128'),
+            ('--devices', 'two', 'must be auto or a number'),
+            ('--precision', 'foo', '32-true'), ('--val_every', '0', 'above 0'),
+            ('--network_args.num_classes', '5', 'does not take these arguments')):
+        done = training('fit', option, value, '--out', tmp_path, '--loss.class_weights', 'none',
+                        expect=1, root=rendered_camvid)
+        assert words in done.stderr and 'Traceback' not in done.stderr, option
+    done = training('fit', '--resume', '--out', tmp_path, expect=1, root=rendered_camvid)
+    assert 'There is no checkpoint' in done.stderr
     done = training('nosuch', expect=2)
     assert 'there is no verb "nosuch"' in done.stderr
     done = training('fit', '--epochs', 'many', expect=2)

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip('torch')
 import torch.nn.functional as F  # noqa: E402
 
+from segnode.errors import SegnodeError  # noqa: E402
 from training.losses import (  # noqa: E402
     cross_entropy,
     enet_class_weights,
@@ -62,5 +63,5 @@ def test_enet_weights_by_hand():
     weights = enet_class_weights(np.array([50, 25, 25]), c=1.10)
     assert weights.tolist() == pytest.approx(
         [1 / np.log(1.6), 1 / np.log(1.35), 1 / np.log(1.35)], rel=1e-6)
-    with pytest.raises(ValueError, match='class 1 has no pixel'):
+    with pytest.raises(SegnodeError, match='class 1 has no pixel'):
         enet_class_weights(np.array([5, 0]))

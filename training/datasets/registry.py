@@ -24,8 +24,13 @@ def dataset(name: str) -> ModuleType:
         ) from None
 
 
-def dataset_root(name: str, root: str | None) -> Path:
+def dataset_root(name: str, root: str | None, option: str) -> Path:
     """The dataset's folder: what was given, else the variable NAME_DATASET.
+
+    Args:
+        name: of the dataset.
+        root: what was given.
+        option: how a user of this command line gives it, for the error's text.
 
     Raises:
         SegnodeError: neither is set, or the folder does not exist.
@@ -33,7 +38,7 @@ def dataset_root(name: str, root: str | None) -> Path:
     variable = f'{name.upper()}_DATASET'
     given = root or os.environ.get(variable)
     if not given:
-        raise SegnodeError(f'Where is {name}? Give --data.root FOLDER or set {variable}.')
+        raise SegnodeError(f'Where is {name}? Give {option} FOLDER or set {variable}.')
     folder = Path(given).expanduser()
     if not folder.is_dir():
         raise SegnodeError(f'The {name} folder {folder} does not exist.')
