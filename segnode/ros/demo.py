@@ -22,10 +22,13 @@ import threading
 import time
 
 from segnode.errors import SegnodeError
+from segnode.ros import tied_process
 
 BUILT_IN_HZ = 10.0  # two laptop cores keep up with this
 START_SECONDS = 120.0  # for a model to load, or an engine to be built, before the demo gives up
 SILENCE_SECONDS = 60.0  # without any progress while running
+STOP_SECONDS = 8.0  # for the processes to end by themselves
+SHOWN_WARNINGS = 5  # of the player; all of them are in its log
 PROFILE = 'config/fastdds.xml'
 
 
@@ -58,14 +61,17 @@ class Child:
         """Its exit code, None while it runs."""
         return self._popen.poll()
 
-    def stop(self, seconds: float = 8.0) -> None:
-        """Ask it to end, then make it."""
-        for number in (signal.SIGINT, signal.SIGKILL):
-            if self.exit_code is not None:
-                break
-            self._popen.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(seconds)
+    def ask_to_end(self) -> None:
+        """Send SIGINT, unless it has ended."""
+        self._popen.send_signal(signal.SIGINT)
+
+    def end(self, deadline: float) -> None:
+        """Wait for its end until the deadline (monotonic s), then make it end."""
+        try:
+            self._popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
         self._thread.join(2.0)
         self._log.close()
 
@@ -81,17 +87,19 @@ class Progress:
     def show(self, text: str, *, always: bool = False) -> None:
         """Show how far things are."""
         now = time.monotonic()
-        if self._terminal:
-            print(f'\r\033[K{text}', end='', flush=True)
-            self._open = True
-        elif always or now - self._last >= 2.0:
-            print(text, flush=True)
-            self._last = now
+        with contextlib.suppress(OSError):  # the terminal was closed
+            if self._terminal:
+                print(f'\r\033[K{text}', end='', flush=True)
+                self._open = True
+            elif always or now - self._last >= 2.0:
+                print(text, flush=True)
+                self._last = now
 
     def end(self) -> None:
         """Let what follows begin on a line of its own."""
         if self._open:
-            print(flush=True)
+            with contextlib.suppress(OSError):
+                print(flush=True)
             self._open = False
 
 
@@ -112,13 +120,20 @@ class Demo:
         self._recorded = 0
         self._news = time.monotonic()
         self._failure = ''
+        self._warnings: dict[str, None] = {}  # in order, each once
+        self._interrupted = False
 
     def run(self) -> None:
         """Start all, watch until the recorder has ended, stop all.
 
+        From here on a signal only raises a flag: an exception could come between a process and
+        the note that it was started, and a second one while the processes are being ended.
+
         Raises:
             SegnodeError: something ended too early, or nothing came.
+            KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came.
         """
+        handle_signals(self._interrupt)
         options = self._options
         begun = time.time()
         try:
@@ -133,22 +148,32 @@ class Demo:
             segment = self._start('segment', 'segment_node', self._segment_line,
                                   {'model': options.model, 'runtime': options.runtime},
                                   {'image': 'image_raw'})
-            player = self._start('player', 'player_node', self._any_line,
+            player = self._start('player', 'player_node', self._player_line,
                                  {'source': options.source, 'topic': options.topic,
                                   'rate': rate, 'frames': options.frames,
                                   'wait_for_subscribers': 2})
             self._progress.show(f'starting: {options.model} on {options.runtime}', always=True)
             self._watch(recorder, segment, player)
         finally:
+            self._stop()
             self._progress.end()
-            # The consumers last, so that nothing warns about a lost peer.
-            for child in reversed(self._children):
-                child.stop()
         self._report(begun)
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupted = True
+
+    def _stop(self) -> None:
+        """End all processes at once; they have the same few seconds."""
+        # The consumers last, so that nothing warns about a lost peer.
+        for child in reversed(self._children):
+            child.ask_to_end()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in reversed(self._children):
+            child.end(deadline)
 
     def _start(self, name: str, module: str, on_line: Callable[[str], None],
                parameters: dict[str, object], remaps: dict[str, str] | None = None) -> Child:
-        command = [sys.executable, '-m', f'segnode.ros.{module}', '--ros-args']
+        command = [*tied_process.command(f'segnode.ros.{module}'), '--ros-args']
         for key, value in parameters.items():
             # JSON is YAML: quotes keep a string a string ('' and '1.5' too).
             command += ['-p', f'{key}:={json.dumps(value, ensure_ascii=False)}']
@@ -161,6 +186,8 @@ class Demo:
     def _watch(self, recorder: Child, segment: Child, player: Child) -> None:
         while recorder.exit_code is None:
             time.sleep(0.05)
+            if self._interrupted:
+                raise KeyboardInterrupt
             if self._failure:
                 raise SegnodeError(self._failure)
             for child in (segment, player):
@@ -185,6 +212,11 @@ class Demo:
     def _any_line(self, line: str) -> None:
         self._news = time.monotonic()
 
+    def _player_line(self, line: str) -> None:
+        self._any_line(line)
+        if line.startswith('[WARN]'):
+            self._warnings[line.rpartition(']: ')[2] or line] = None
+
     def _segment_line(self, line: str) -> None:
         self._any_line(line)
         marker = 'not configured: '
@@ -201,6 +233,8 @@ class Demo:
     def _report(self, begun: float) -> None:
         numbers = json.loads((self._out / 'run.json').read_text())
         print((self._out / 'table.txt').read_text())
+        for warning in [*self._warnings][:SHOWN_WARNINGS]:
+            print(f'warning: {warning}')
         if not numbers['frames_out']:
             raise SegnodeError('no mask came out: the output of the three processes is in '
                                f'{self._out / "log"}')
@@ -256,11 +290,17 @@ def _not_negative(kind: type) -> Callable[[str], float]:
     return convert
 
 
+def handle_signals(handler: Callable[..., object]) -> None:
+    """Handle SIGINT, SIGTERM and SIGHUP (a closed terminal) alike; under nohup not SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     options = parser().parse_args(arguments)
-    # SIGTERM as SIGINT: either way the children are ended before this process.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_signals(signal.default_int_handler)
     try:
         from segnode.ros.frame_sources import open_source
         from segnode.ros.private_domain import claimed_domain, local_environment
@@ -275,7 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('\nstopped', file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal was closed
+            print('\nstopped', file=sys.stderr, flush=True)
         return 130
     return 0
 

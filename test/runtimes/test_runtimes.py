@@ -84,8 +84,9 @@ def test_runtimes_agree_on_real_images(camvid: Path, size: tuple[int, int]) -> N
 
 def test_the_released_graph_needs_no_cache() -> None:
     load_runtime(small_model.model(), 'onnx')
-    for size in (list(small_model.SIZE), np.array(small_model.SIZE)):
-        runtime = load_runtime(small_model.model(), 'onnx', input_size=size)  # type: ignore[arg-type]
+    sizes: list[Any] = [list(small_model.SIZE), np.array(small_model.SIZE)]
+    for size in sizes:
+        runtime = load_runtime(small_model.model(), 'onnx', input_size=size)
         assert runtime.input_size == small_model.SIZE
     assert entries() == []
 
