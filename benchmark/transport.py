@@ -4,8 +4,8 @@
 How many camera frames survive the way from one process to another.
 
 One process publishes 1024x2048 bgr8 images at 15 Hz, another one receives them, and nothing
-else happens: what is lost or late here is lost or late in the transport. Every row uses its
-own ROS domain and stays on this machine. The rows tell where the Fast DDS profile of
+else happens: what is lost or late here is lost or late in the transport. All of it stays on this
+machine, in a ROS domain that no other run has. The rows tell where the Fast DDS profile of
 config/fastdds.xml is loaded (neither process, one of them, both) and the reliability of both
 ends; a camera driver that was started without config/transport.sh is a `subscriber` row,
 whatever the receiving node does.
@@ -30,14 +30,20 @@ import sys
 import time
 from typing import Any
 
-PROFILE = Path(__file__).resolve().parent.parent / 'config' / 'fastdds.xml'
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from segnode.ros.private_domain import claimed_domain, local_environment  # noqa: E402
+from segnode.ros.transport import PROFILE_VARIABLES  # noqa: E402
+
+PROFILE = ROOT / 'config' / 'fastdds.xml'
 PROFILE_SIDES = ('neither', 'publisher', 'subscriber', 'both')
 RELIABILITIES = ('best_effort', 'reliable')
 TOPIC = 'segnode_transport_benchmark'
 
-# Whatever else in the environment changes the transports must not change a row.
-PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-OTHER_VARIABLES = (
+# What in the environment changes discovery or transports must not change a row.
+TRANSPORT_VARIABLES = (
+    *PROFILE_VARIABLES.values(), 'ROS_LOCALHOST_ONLY', 'ROS_AUTOMATIC_DISCOVERY_RANGE',
     'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_FASTRTPS_USE_QOS_FROM_XML',
     'RMW_FASTRTPS_PUBLICATION_MODE', 'ROS_DISCOVERY_SERVER', 'ROS_STATIC_PEERS')
 
@@ -135,17 +141,11 @@ def subscribe(options: argparse.Namespace) -> int:
 def _environment(domain: int, profile: Path | None) -> dict[str, str]:
     """Return the environment of one end: its own domain, localhost only, profile or none."""
     environment = {name: value for name, value in os.environ.items()
-                   if name not in PROFILE_VARIABLES + OTHER_VARIABLES}
-    environment['ROS_DOMAIN_ID'] = str(domain)
-    if environment.get('ROS_DISTRO') == 'humble':  # knows only this one; newer ones warn about it
-        environment['ROS_LOCALHOST_ONLY'] = '1'
-    else:
-        environment.pop('ROS_LOCALHOST_ONLY', None)
-        environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    environment.setdefault('AMENT_PREFIX_PATH', sys.prefix)
+                   if name not in TRANSPORT_VARIABLES}
+    environment.update(local_environment(domain))
     environment['RMW_IMPLEMENTATION'] = 'rmw_fastrtps_cpp'
     if profile is not None:
-        environment.update({name: str(profile) for name in PROFILE_VARIABLES})
+        environment.update({name: str(profile) for name in PROFILE_VARIABLES.values()})
     return environment
 
 
@@ -248,8 +248,6 @@ def _parser() -> argparse.ArgumentParser:
                         help='these rows only')
     parser.add_argument('--repeat', type=int, default=1, help='run all rows this many times (1)')
     parser.add_argument('--profile-file', type=Path, default=PROFILE, help='the Fast DDS profile')
-    parser.add_argument('--domain', type=int, default=30,
-                        help='first ROS domain; each row takes the next (30)')
     parser.add_argument('--json', metavar='FILE', help="write the rows as JSON ('-': instead of "
                                                        'the table)')
     parser.add_argument('--role', choices=('publisher', 'subscriber'), help=argparse.SUPPRESS)
@@ -268,9 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [{'profile': profile, 'reliability': reliability}
               for profile in options.profile for reliability in options.reliability]
     rows = []
-    for number, row in enumerate(wanted * options.repeat):
-        rows.append(measure(options, row, options.domain + number % len(wanted)))
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    with claimed_domain() as domain:
+        for row in wanted * options.repeat:
+            rows.append(measure(options, row, domain))
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     record = {
         'what': f'{options.width}x{options.height} bgr8 at {options.rate:g} Hz, two processes, '
                 f'localhost, depth {options.publisher_depth} and {options.subscriber_depth}',

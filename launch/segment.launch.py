@@ -8,6 +8,7 @@ Parameters come from `params_file`; the arguments that name a parameter override
 """
 
 from pathlib import Path
+from typing import Any
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
@@ -16,12 +17,19 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
 
-from segnode.ros.launch_arguments import ARGUMENTS, LaunchArgument, NODE_PARAMETERS
-from segnode.ros.parameters import BY_NAME
+from segnode.ros.launch_arguments import (
+    ARGUMENTS,
+    clock_parameters,
+    LaunchArgument,
+    log_arguments,
+    node_parameters,
+    node_remappings,
+    player_parameters,
+    rviz_remappings,
+)
 from segnode.ros.transport import recommended_environment
 
 CONFIG = Path(__file__).resolve().parent.parent / 'config'
-PYTHON_TYPES = {'bool': bool, 'integer': int, 'double': float, 'string': str}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -44,46 +52,34 @@ def declared(argument: LaunchArgument) -> DeclareLaunchArgument:
 
 def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the nodes; runs when the values of the arguments are known."""
-    def value(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
-    def typed(name: str, kind: type) -> ParameterValue:
-        return ParameterValue(LaunchConfiguration(name), value_type=kind)
-
-    namespace, image = value('namespace'), value('image')
-    sim_time = {'use_sim_time': typed('use_sim_time', bool)}
-    given = {name: typed(name, PYTHON_TYPES[BY_NAME[name].type_name])
-             for name in NODE_PARAMETERS if value(name)}
+    values = {argument.name: str(LaunchConfiguration(argument.name).perform(context))
+              for argument in ARGUMENTS}
+    namespace = values['namespace']
+    # Where PushRosNamespace keeps it for the nodes of a launch file that includes this one.
+    pushed = context.launch_configurations.get('ros_namespace', '')
     nodes: list[LaunchDescriptionEntity] = [
         Node(
             package='segnode', executable='segment', name='segment', namespace=namespace,
             output='screen', emulate_tty=True,
-            parameters=[ParameterFile(value('params_file'), allow_substs=True), sim_time,
-                        {'autostart': typed('autostart', bool), **given}],
-            remappings=[('image', image),
-                        ('camera_info', value('camera_info') or beside(image, 'camera_info'))],
-            arguments=['--ros-args', '--log-level', f'segment:={value("log_level")}']),
+            parameters=[ParameterFile(values['params_file'], allow_substs=True),
+                        as_they_are(node_parameters(values))],
+            remappings=node_remappings(values),
+            arguments=log_arguments(values['log_level'], namespace, pushed)),
         Node(
             package='rviz2', executable='rviz2', name='rviz', namespace=namespace,
-            output='screen', arguments=['-d', value('rviz_config')], parameters=[sim_time],
-            # The configuration knows full names only; here they follow image and namespace.
-            remappings=[('/image_raw', image), ('/segmentation/color', 'segmentation/color'),
-                        ('/segmentation/overlay', 'segmentation/overlay')],
-            condition=IfCondition(value('rviz'))),
+            output='screen', arguments=['-d', values['rviz_config']],
+            parameters=[clock_parameters(values)], remappings=rviz_remappings(values),
+            condition=IfCondition(values['rviz'])),
     ]
-    source = value('source')
-    if source:
+    if values['source']:
         nodes.append(Node(
             package='segnode', executable='player', name='player', namespace=namespace,
-            output='screen', emulate_tty=True, remappings=[('image_raw', image)],
-            parameters=[sim_time, {
-                'source': ParameterValue('' if source == 'built-in' else source, value_type=str),
-                'rate': typed('rate', float), 'loop': typed('loop', bool),
-                'compressed': value('input_transport') == 'compressed',
-                'wait_for_subscribers': 1}]))
+            output='screen', emulate_tty=True, remappings=[('image_raw', values['image'])],
+            parameters=[as_they_are(player_parameters(values))]))
     return nodes
 
 
-def beside(topic: str, name: str) -> str:
-    """Return the topic `name` in the same namespace as `topic`."""
-    return f'{topic.rpartition("/")[0]}/{name}' if '/' in topic else name
+def as_they_are(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters with texts marked as such; launch would read '12' as a number."""
+    return {name: ParameterValue(value, value_type=str) if isinstance(value, str) else value
+            for name, value in parameters.items()}

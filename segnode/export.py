@@ -248,7 +248,7 @@ def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarr
         return
     import torch
 
-    from segnode.runtimes.onnx import open_session
+    from segnode.runtimes.session import open_session
 
     outputs = open_session(content, threads=1).run(None, {'image': image})
     with torch.inference_mode():

@@ -21,14 +21,6 @@ from segnode.tensor_file import parse_tensors
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = [
-    'Model',
-    'ModelRecord',
-    'export_onnx',
-    'release',
-    'save_safetensors',
-]
-
 RECORD_KEY = 'segnode_record'
 WEIGHTS_KEY = 'weights_sha256'
 SUFFIXES = ('.safetensors', '.onnx')
@@ -178,36 +170,6 @@ class Model:
             # A copy in float32: the file's bytes are read-only.
             target.copy_(torch.from_numpy(tensors[name].astype(np.float32)))
         return network.eval()
-
-
-def save_safetensors(path: str | Path, network: nn.Module, record: ModelRecord) -> Path:
-    """Write weights and record; see ``segnode.export.save_safetensors``."""
-    from segnode import export
-
-    return export.save_safetensors(path, network, record)
-
-
-def export_onnx(
-    model_or_network: Model | nn.Module,
-    record: ModelRecord | None = None,
-    path: str | Path = 'model.onnx',
-    *,
-    input_size: tuple[int, int] | None = None,
-    confidence: bool = False,
-) -> Path:
-    """Write the deploy graph; see ``segnode.export.export_onnx``."""
-    from segnode import export
-
-    return export.export_onnx(
-        model_or_network, record, path, input_size=input_size, confidence=confidence
-    )
-
-
-def release(network: nn.Module, record: ModelRecord, stem_path: str | Path) -> Model:
-    """Write both files and check them against each other; see ``segnode.export.release``."""
-    from segnode import export
-
-    return export.release(network, record, stem_path)
 
 
 def _read(path: Path) -> bytes:

@@ -19,11 +19,22 @@ def overlay_picture(
     bgr: np.ndarray, labels: np.ndarray, label_set: LabelSet, alpha: float = 0.5
 ) -> np.ndarray:
     """Return the image with ``alpha`` parts of the colours; as it is where unlabelled."""
-    colors = color_picture(labels, label_set)
-    blended = np.asarray(cv2.addWeighted(bgr, 1.0 - alpha, colors, alpha, 0.0))
+    return blend(bgr, color_picture(labels, label_set), labels, alpha)
+
+
+def blend(image: np.ndarray, colors: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndarray:
+    """Return uint8 (H, W, 3): ``alpha`` parts of the colours; the image where unlabelled.
+
+    Args:
+        image: uint8 (H, W, 3).
+        colors: uint8 (H, W, 3), in the image's order of channels.
+        labels: uint8 (H, W).
+        alpha: 0 to 1.
+    """
+    blended = np.asarray(cv2.addWeighted(image, 1.0 - alpha, colors, alpha, 0.0))
     unlabelled = labels == IGNORE
     if unlabelled.any():
-        blended[unlabelled] = bgr[unlabelled]
+        blended[unlabelled] = image[unlabelled]
     return blended
 
 

@@ -23,6 +23,10 @@ from std_msgs.msg import Header
 
 from segnode.ros.image_codec import fill_image
 
+# Seconds for an answer of a process that may only just have been started, on a busy machine.
+START = 60.0
+# Seconds after which a frame without an answer is followed by another one.
+RESEND = 2.0
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
 SHUTDOWNS = {'unconfigured': 5, 'inactive': 6, 'active': 7}
 
@@ -50,17 +54,28 @@ class Collector:
 
     def by_stamp(self) -> dict[tuple[int, int], Any]:
         """Return the messages by header stamp."""
-        return {(m.header.stamp.sec, m.header.stamp.nanosec): m for m in list(self.messages)}
+        return {stamp_of(message): message for message in list(self.messages)}
 
     def answer_to(self, sent: Any, timeout: float = 20.0) -> Any:
-        """Wait for the message with the header stamp of `sent` and return it."""
-        key = (sent.header.stamp.sec, sent.header.stamp.nanosec)
+        """Wait for the message with the header stamp of `sent` and return it.
+
+        For frames after a first answer only (Probe.exchange): before, any one may get lost.
+        """
+        key = stamp_of(sent)
         return until(lambda: self.by_stamp().get(key), timeout, 'the mask of an image')
 
     def wait(self, count: int, timeout: float = 30.0) -> list[Any]:
         """Wait until so many messages came."""
         until(lambda: len(self.messages) >= count, timeout, f'{count} messages')
         return list(self.messages)
+
+    def settle(self, seconds: float = 0.5) -> int:
+        """Wait until nothing more comes for so long; return how many came in all."""
+        count = -1
+        while count != len(self.messages):
+            count = len(self.messages)
+            time.sleep(seconds)
+        return count
 
 
 class Probe:
@@ -94,13 +109,16 @@ class Probe:
 
     @contextlib.contextmanager
     def collect(self, topic: str, kind: type = Image) -> Iterator[Collector]:
-        """Collect the messages of a topic while in the block."""
+        """Collect the messages of a topic while in the block.
+
+        The publisher may match later than this side does, which nobody here can see: the first
+        messages may be missed, so tests that count them begin with an exchange().
+        """
         collector = Collector()
         subscription = self.node.create_subscription(
             kind, topic, collector.messages.append, QoSProfile(depth=50))
         until(lambda: self.node.count_publishers(topic) > 0, what=f'a publisher of {topic}')
-        # Matched on this side; the publisher's side follows within a moment.
-        time.sleep(0.3)
+        time.sleep(0.2)  # mostly enough for the publisher's side, and saves the first RESEND
         try:
             yield collector
         finally:
@@ -122,8 +140,41 @@ class Probe:
         publisher.publish(msg)
         return msg
 
+    def exchange(self, publisher: Any, make: Callable[[], Any], *collectors: Collector,
+                 timeout: float = START) -> list[Any]:
+        """Publish a message, and another every RESEND s, until one is answered everywhere.
+
+        Args:
+            publisher: of the messages.
+            make: returns a message with a stamp of its own.
+            collectors: each must get a message with the same stamp.
+            timeout: seconds for all of it.
+
+        Returns:
+            The message that was answered, and what each collector got for it.
+        """
+        sent = {}
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            msg = make()
+            sent[stamp_of(msg)] = msg
+            publisher.publish(msg)
+            again = time.monotonic() + RESEND
+            while time.monotonic() < again:
+                answers = [collector.by_stamp() for collector in collectors]
+                for stamp, msg in sent.items():
+                    if all(stamp in answer for answer in answers):
+                        return [msg, *(answer[stamp] for answer in answers)]
+                time.sleep(0.02)
+        raise AssertionError(f'no answer to any of {len(sent)} messages within {timeout} s')
+
+    def send_and_wait(self, publisher: Any, array: np.ndarray,
+                      *collectors: Collector) -> list[Any]:
+        """Exchange an image; return its message, and what each collector got for it."""
+        return self.exchange(publisher, lambda: self.image(array), *collectors)
+
     def call(
-        self, kind: type, name: str, request: Any, timeout: float = 10.0, *, repeat: bool = False
+        self, kind: type, name: str, request: Any, timeout: float = START, *, repeat: bool = False
     ) -> Any:
         """Call a service and return its response.
 
@@ -131,16 +182,17 @@ class Probe:
         lost; on a busy machine that happens to the first request of a new client. So a client is
         kept, and given a moment at first; a request that changes nothing may be repeated.
         """
+        deadline = time.monotonic() + timeout
         client = self._clients.get((kind, name))
         if client is None:
             client = self._clients[kind, name] = self.node.create_client(kind, name)
-            assert client.wait_for_service(timeout), f'no service {name}'
+            assert client.wait_for_service(timeout), f'no service {name} within {timeout} s'
             time.sleep(0.2)
-        deadline = time.monotonic() + timeout
         while True:
-            assert client.wait_for_service(timeout), f'no service {name}'
+            left = max(0.0, deadline - time.monotonic())
+            assert client.wait_for_service(left), f'no service {name} within {timeout} s'
             future = client.call_async(request)
-            left = deadline - time.monotonic()
+            left = max(0.0, deadline - time.monotonic())
             try:
                 until(future.done, min(left, 2.0) if repeat else left, f'an answer of {name}')
                 return future.result()
@@ -149,21 +201,23 @@ class Probe:
                 if not repeat or time.monotonic() >= deadline:
                     raise
 
-    def state(self, node: str = '/segment', timeout: float = 10.0) -> str:
+    def state(self, node: str = '/segment', timeout: float = START) -> str:
         """Return the lifecycle state."""
         response = self.call(
             GetState, f'{node}/get_state', GetState.Request(), timeout, repeat=True)
         return str(response.current_state.label)
 
-    def change(self, transition: int, node: str = '/segment', timeout: float = 60.0) -> bool:
+    def change(self, transition: int, node: str = '/segment', timeout: float = START) -> bool:
         """Ask for a transition; return whether it succeeded."""
         request = ChangeState.Request()
         request.transition.id = transition
         return bool(self.call(ChangeState, f'{node}/change_state', request, timeout).success)
 
-    def until_state(self, label: str, timeout: float = 60.0) -> None:
-        """Wait for a lifecycle state."""
-        until(lambda: self.state() == label, timeout, f'state {label}')
+    def until_state(self, label: str, timeout: float = START) -> None:
+        """Wait for a lifecycle state, `timeout` s in all."""
+        end = time.monotonic() + timeout
+        until(lambda: self.state(timeout=end - time.monotonic()) == label, timeout,
+              f'state {label}')
 
     def set_parameter(self, name: str, value: Any) -> tuple[bool, str]:
         """Set a parameter of the node; return success and reason."""
@@ -172,7 +226,7 @@ class Probe:
         result = self.call(SetParameters, '/segment/set_parameters', request).results[0]
         return bool(result.successful), str(result.reason)
 
-    def get_parameter(self, name: str, timeout: float = 10.0) -> Any:
+    def get_parameter(self, name: str, timeout: float = START) -> Any:
         """Return the value of a parameter of the node."""
         response = self.call(
             GetParameters, '/segment/get_parameters', GetParameters.Request(names=[name]), timeout,
@@ -186,6 +240,11 @@ class Probe:
         found = self.call(DescribeParameters, '/segment/describe_parameters',
                           DescribeParameters.Request(names=names)).descriptors
         return {descriptor.name: descriptor for descriptor in found}
+
+
+def stamp_of(message: Any) -> tuple[int, int]:
+    """Return seconds and nanoseconds of the header."""
+    return message.header.stamp.sec, message.header.stamp.nanosec
 
 
 def value_of(value: ParameterValue) -> Any:

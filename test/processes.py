@@ -84,6 +84,10 @@ class Process:
         self._reader.join(5.0)
         return code
 
+    def send(self, signal_number: int) -> None:
+        """Send a signal, to this one process only."""
+        self._popen.send_signal(signal_number)
+
     def stop(self, signal_number: int = signal.SIGINT, timeout: float = 15.0) -> int:
         """Send a signal, wait for the end, return the exit code."""
         if self.running:

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segnode.export import release
 from segnode.labels import load_label_set
-from segnode.model import Model, ModelRecord, release
+from segnode.model import Model
+from segnode.record import ModelRecord
 from segnode.road_scene import RoadScene
 
 NAME = 'fsffnet_small'

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from segnode.errors import SegnodeError
+from segnode.export import export_onnx, release, save_safetensors
 from segnode.labels import load_label_set
-from segnode.model import export_onnx, Model, RECORD_KEY, release, save_safetensors
+from segnode.model import Model, RECORD_KEY
 from segnode.onnx_file import read_onnx, with_metadata
 from segnode.tensor_file import read_tensors, write_tensors
 import small_model

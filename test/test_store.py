@@ -10,7 +10,8 @@ import pytest
 
 from segnode import store
 from segnode.errors import SegnodeError
-from segnode.model import Model, save_safetensors
+from segnode.export import save_safetensors
+from segnode.model import Model
 import small_model
 
 pytest.importorskip('torch')

@@ -13,10 +13,10 @@ import tempfile
 from typing import Any
 
 from segnode.dependencies import versions
+from segnode.export import release as write_pair
 from segnode.labels import load_label_set
-from segnode.model import ModelRecord
-from segnode.model import release as write_pair
 from segnode.networks import zoo
+from segnode.record import ModelRecord
 from segnode.segmenter import Segmenter
 from training.checkpoint import load_checkpoint, network_weights
 from training.config import FitConfig, from_dict, model_record

@@ -28,6 +28,7 @@ BUILT_IN_HZ = 10.0  # two laptop cores keep up with this
 START_SECONDS = 120.0  # for a model to load, or an engine to be built, before the demo gives up
 SILENCE_SECONDS = 60.0  # without any progress while running
 STOP_SECONDS = 8.0  # for the processes to end by themselves
+LOG_FORMAT = '[{severity}] [{time}] [{name}]: {message}'  # rcutils' own, whatever the user has set
 SHOWN_WARNINGS = 5  # of the player; all of them are in its log
 PROFILE = 'config/fastdds.xml'
 
@@ -215,7 +216,7 @@ class Demo:
     def _player_line(self, line: str) -> None:
         self._any_line(line)
         if line.startswith('[WARN]'):
-            self._warnings[line.rpartition(']: ')[2] or line] = None
+            self._warnings[line.partition(']: ')[2] or line] = None
 
     def _segment_line(self, line: str) -> None:
         self._any_line(line)
@@ -282,11 +283,14 @@ def parser() -> argparse.ArgumentParser:
 
 def _not_negative(kind: type) -> Callable[[str], float]:
     def convert(text: str) -> float:
-        value = kind(text)
+        try:
+            value = kind(text)
+        except ValueError:
+            value = -1
         if not 0 <= value < float('inf'):
-            raise ValueError
+            raise argparse.ArgumentTypeError(
+                f'{text!r} is not a {"whole " if kind is int else ""}number of 0 or more')
         return value
-    convert.__name__ = f'number of 0 or more ({kind.__name__})'
     return convert
 
 
@@ -309,7 +313,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with claimed_domain() as domain_id:
             environment = {**os.environ, **local_environment(domain_id),
                            **transport_environment(root), 'PYTHONUNBUFFERED': '1',
-                           'RCUTILS_COLORIZED_OUTPUT': '0'}
+                           'RCUTILS_COLORIZED_OUTPUT': '0',
+                           'RCUTILS_CONSOLE_OUTPUT_FORMAT': LOG_FORMAT}
             Demo(options, environment).run()
     except SegnodeError as error:
         print(f'error: {error}', file=sys.stderr)

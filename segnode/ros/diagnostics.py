@@ -21,7 +21,7 @@ class Situation:
 
     state: str  # of the lifecycle
     activity: str = ''  # what a transition is busy with: 'loading model fsffnet, 12 s'
-    failure: str = ''  # why the last configure failed
+    failure: str = ''  # why the last transition failed, or why there is no subscription
     untrained: bool = False
     image_timeout: float = 0.0
     facts: tuple[tuple[str, str], ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +19,9 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.image_files import IMAGE_SUFFIXES
+from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError
 
+LOG = logging.getLogger('segnode')
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 BAG_SUFFIXES = ('.db3', '.mcap')
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
@@ -54,12 +57,15 @@ class RoadSceneSource:
         self.rate: float | None = BUILT_IN_RATE
         self._frames = frames
         self._size = (height, width)
+        self._rendered: list[Frame] = []  # kept (75 frames of 360x480: 39 MB), for loops
 
     def __iter__(self) -> Iterator[Frame]:
         from segnode.road_scene import RoadScene
         scene = RoadScene(*self._size)
         for index in range(self._frames):
-            yield Frame(scene.frame(index)[0], index / BUILT_IN_RATE)
+            if index == len(self._rendered):
+                self._rendered.append(Frame(scene.frame(index)[0], index / BUILT_IN_RATE))
+            yield self._rendered[index]
 
 
 class FolderSource:
@@ -122,6 +128,8 @@ class VideoSource:
 class BagSource:
     """One raw or compressed image topic of a ROS 2 bag, by ``rosbags``; needs no ROS installation.
 
+    A message that cannot be decoded is skipped with a warning (logger 'segnode').
+
     Args:
         path: a bag's folder (with metadata.yaml) or one .mcap or .db3 file.
         topic: the image topic; '' takes the only one.
@@ -169,17 +177,42 @@ class BagSource:
             reader.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        from segnode.ros.image_codec import decode_compressed, decode_image
+        first, index, good = None, -1, 0
         with self._reader() as reader:
             connections = [connection for connection in reader.connections
                            if connection.topic == self.topic]
-            first = None
-            for connection, nanoseconds, data in reader.messages(connections):
-                message = reader.deserialize(data, connection.msgtype)
-                raw = connection.msgtype == IMAGE_TYPE
-                image = decode_image(message) if raw else decode_compressed(message)
+            messages = iter(reader.messages(connections))
+            while True:
+                try:
+                    item = next(messages, None)
+                except Exception as error:  # as above; what comes after it cannot be found
+                    LOG.warning('%s breaks off: it is damaged behind message %d (%s)',
+                                self.name, index, error)
+                    item = None
+                if item is None:
+                    break
+                index += 1
+                connection, nanoseconds, data = item
                 first = nanoseconds if first is None else first
+                try:
+                    image = _image_of(reader, connection.msgtype, data)
+                except DecodeError as error:
+                    LOG.warning('%s: message %d is skipped: %s', self.name, index, error)
+                    continue
+                good += 1
                 yield Frame(image, (nanoseconds - first) * 1e-9)
+        if index >= 0 and not good:
+            raise SegnodeError(f'no message of {self.name} can be played: all are damaged, or in '
+                               'an encoding that is not supported (see the warnings)')
+
+
+def _image_of(reader: Any, kind: str, data: bytes) -> np.ndarray:
+    """Return uint8 (H, W, 3) BGR; whatever is wrong with a message is a DecodeError."""
+    try:
+        message = reader.deserialize(data, kind)
+    except Exception as error:  # of struct, of NumPy, of Unicode, ...
+        raise DecodeError(f'it is damaged ({type(error).__name__}: {error})') from error
+    return decode_image(message) if kind == IMAGE_TYPE else decode_compressed(message)
 
 
 def open_source(source: str, topic: str = '') -> FrameSource:

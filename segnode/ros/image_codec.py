@@ -150,6 +150,30 @@ def fill_image(msg: Any, array_: np.ndarray, encoding: str) -> Any:
     return msg
 
 
+def encode_image(extension: str, image: np.ndarray, options: list[int]) -> 'array.array[int]':
+    """
+    Compress an image, for the `data` of a CompressedImage message.
+
+    Args:
+        extension: '.jpg' or '.png'.
+        image: uint8 (H, W) or (H, W, 3) BGR.
+        options: as cv2.imencode takes them.
+
+    Returns:
+        The file's bytes as `array.array`, the one type that a message takes without a look at
+        every byte.
+
+    Raises:
+        ValueError: OpenCV cannot write such an image.
+    """
+    done, encoded = cv2.imencode(extension, image, options)
+    if not done:
+        raise ValueError(f'OpenCV could not write a {extension} image of {image.shape}')
+    data = array.array('B')
+    data.frombytes(encoded.data)
+    return data
+
+
 def _guarded(decode: Callable[[Any], np.ndarray], msg: Any) -> np.ndarray:
     """Call the decoder; turn whatever else it raises into a DecodeError."""
     try:

@@ -18,6 +18,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
+from segnode.errors import SegnodeError
 from segnode.ros.qos import overridable, RELIABILITIES
 from segnode.ros.transport import decide_reliability, SUBSCRIPTION_DEPTH
 
@@ -26,6 +27,10 @@ from segnode.ros.transport import decide_reliability, SUBSCRIPTION_DEPTH
 WATCH_PERIOD = 0.1
 # An age of a header stamp beyond this many ms is another clock's, not a latency.
 PLAUSIBLE_TRANSPORT_MS = 60_000.0
+# Seconds between two tries to subscribe (rcl writes a page to stderr for each that fails), and
+# between two complaints about it in the log.
+RETRY = 5.0
+THROTTLE = 30.0
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,23 @@ class ImageInput:
             node, self.topic, 'subscription', reliability=reliability,
             depth=max(SUBSCRIPTION_DEPTH.values()))
         self._used = ''
+        self._trouble = ''
+        self._next_try = 0.0  # time.monotonic(), after a failure
         self._subscription: Subscription | None = None
         self._timer: Timer | None = None
         # start() and stop() are called by a transition's thread, _watch() by the executor's.
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin to watch the publishers and to receive."""
+        """Begin to watch the publishers and to receive.
+
+        Raises:
+            SegnodeError: there can be no such subscription.
+        """
         with self._lock:
+            self._trouble = ''
             self._timer = self._node.create_timer(
-                WATCH_PERIOD, self._watch, callback_group=self._group,
+                WATCH_PERIOD, self._watch_on, callback_group=self._group,
                 clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._watch()
 
@@ -98,11 +110,17 @@ class ImageInput:
                 self._node.destroy_timer(self._timer)
                 self._timer = None
             self._unsubscribe()
+            self._trouble = ''
 
     @property
     def reliability(self) -> str:
         """Return what the subscription asks for now; empty while there is none."""
         return self._used
+
+    @property
+    def trouble(self) -> str:
+        """Return one sentence about why there is no subscription; empty where nothing is wrong."""
+        return self._trouble
 
     def publishers(self) -> list[tuple[str, str, str]]:
         """Return node name, reliability and message type of each publisher of the topic."""
@@ -144,24 +162,47 @@ class ImageInput:
                 for name in sorted(names)]
         return f'Images are on {", ".join(sorted(names))}; remap with image:={base[0]}.'
 
+    def _watch_on(self) -> None:
+        """Watch from the timer, which has nobody to raise to."""
+        try:
+            self._watch()
+        except SegnodeError as error:
+            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+
     def _watch(self) -> None:
         wanted = self._wanted
         if wanted == 'auto':
             infos = self._node.get_publishers_info_by_topic(self.topic)
             if not infos:
+                self._trouble = ''
                 return
             wanted = decide_reliability(infos)
         with self._lock:
-            if self._timer is not None and wanted != self._used:
-                self._unsubscribe()
+            if self._timer is None or wanted == self._used:
+                return
+            if self._trouble and time.monotonic() < self._next_try:
+                return
+            self._unsubscribe()
+            try:
                 self._subscribe(wanted)
+                self._trouble = ''
+            except SegnodeError as error:
+                self._trouble = str(error)
+                self._next_try = time.monotonic() + RETRY
+                raise
 
     def _subscribe(self, reliability: str) -> None:
         profile = QoSProfile(
             history=self._profile.history, depth=self._profile.depth,
             reliability=RELIABILITIES[reliability])
-        self._subscription = self._node.create_subscription(
-            self.msg_type, self.topic, self._receive, profile, callback_group=self._group)
+        try:
+            self._subscription = self._node.create_subscription(
+                self.msg_type, self.topic, self._receive, profile, callback_group=self._group)
+        except Exception as error:  # rclpy's RCLError is not exported
+            raise SegnodeError(
+                f'cannot subscribe to {self.topic} as sensor_msgs/msg/{self.msg_type.__name__}: '
+                f'{error}. Does a remapping give that name to another topic of this node too?'
+            ) from error
         self._used = reliability
         self._node.get_logger().info(f'subscribed to {self.topic} as {reliability}')
 

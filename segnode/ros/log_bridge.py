@@ -38,7 +38,7 @@ def attach(logger: RcutilsLogger) -> RosHandler:
     source.addHandler(handler)
     source.propagate = False
     if source.level == logging.NOTSET:
-        source.setLevel(logging.INFO)
+        source.setLevel(logging.DEBUG)  # the level of the ROS logger decides
     return handler
 
 

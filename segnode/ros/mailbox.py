@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""A mailbox for one item between two threads: the newest wins, older ones are counted."""
+"""A mailbox for one item between two threads: the newest wins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class Mailbox(Generic[Item]):
     def __init__(self) -> None:
         self._ready = threading.Condition()
         self._item: Item | None = None
-        self._replaced = 0
         self._closed = False
 
     def put(self, item: Item) -> bool:
@@ -25,7 +24,6 @@ class Mailbox(Generic[Item]):
             if self._closed:
                 return False
             replaced = self._item is not None
-            self._replaced += replaced
             self._item = item
             self._ready.notify()
             return replaced
@@ -48,8 +46,3 @@ class Mailbox(Generic[Item]):
     def closed(self) -> bool:
         """Return True once close() was called."""
         return self._closed
-
-    @property
-    def replaced(self) -> int:
-        """Return how many items were overwritten before they were taken."""
-        return self._replaced

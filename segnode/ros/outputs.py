@@ -15,8 +15,9 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32, Header
 
-from segnode.labels import IGNORE, LabelSet
-from segnode.ros.image_codec import fill_image
+from segnode.labels import LabelSet
+from segnode.pictures import blend
+from segnode.ros.image_codec import encode_image, fill_image
 from segnode.ros.qos import overridable
 from segnode.ros.topics import LATENCY_STAGES, OUTPUT_TOPICS, OutputTopic
 
@@ -48,25 +49,20 @@ class Result:
     @cached_property
     def overlay(self) -> np.ndarray:
         """Return uint8 (H, W, 3) RGB: image and colours blended; the image where unlabelled."""
-        alpha = float(self.settings['overlay_alpha'])
-        image = cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB)
-        blend = cv2.addWeighted(self.color, alpha, image, 1.0 - alpha, 0.0)
-        unlabelled = self.labels == IGNORE
-        if unlabelled.any():
-            blend[unlabelled] = image[unlabelled]
-        return np.asarray(blend)
+        image = np.asarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB))
+        return blend(image, self.color, self.labels, float(self.settings['overlay_alpha']))
 
     @cached_property
     def labels_png(self) -> array[int]:
         """Return the labels as a lossless PNG."""
         effort = [cv2.IMWRITE_PNG_COMPRESSION, int(self.settings['png_level'])]
-        return _encoded('.png', self.labels, effort)
+        return encode_image('.png', self.labels, effort)
 
     @cached_property
     def overlay_jpeg(self) -> array[int]:
         """Return the overlay as a JPEG."""
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(self.settings['jpeg_quality'])]
-        return _encoded('.jpg', cv2.cvtColor(self.overlay, cv2.COLOR_RGB2BGR), quality)
+        return encode_image('.jpg', cv2.cvtColor(self.overlay, cv2.COLOR_RGB2BGR), quality)
 
 
 class Outputs:
@@ -159,13 +155,3 @@ def resolved(node: LifecycleNode, topic: OutputTopic) -> str:
     if last == 'compressed':
         return str(node.resolve_topic_name(base)) + slash + last
     return str(node.resolve_topic_name(topic.name))
-
-
-def _encoded(extension: str, image: np.ndarray, options: list[int]) -> array[int]:
-    done, data = cv2.imencode(extension, image, options)
-    if not done:
-        raise ValueError(f'OpenCV could not write a {extension} image of {image.shape}')
-    # An array.array is the one type that a message takes without a look at every byte.
-    content = array('B')
-    content.frombytes(data.data)
-    return content

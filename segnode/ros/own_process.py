@@ -1,6 +1,9 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""The life of the small nodes' processes: until the node is finished, or a signal comes."""
+"""The life of the small nodes' processes: until the node is finished, or a signal comes.
+
+How a process starts, `start`, is the segment node's too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Callable
 import signal
 import sys
 import threading
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -18,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from segnode.errors import SegnodeError
 
 PATIENCE = 0.2  # seconds until a signal is noticed
+Created = TypeVar('Created')
 
 
 class FiniteNode(Protocol):
@@ -30,6 +34,30 @@ class FiniteNode(Protocol):
         ...
 
 
+def start(create: Callable[[], Created], args: list[str] | None) -> tuple[Created | None, int]:
+    """Initialise rclpy without its signal handlers, and create the node.
+
+    Args:
+        create: makes the node.
+        args: command line; None takes that of the process.
+
+    Returns:
+        The node and 0; or None and the exit code, after one line on stderr: 1 for an error that
+        the user can mend, 2 for one of rclpy's own (mistyped --ros-args, an impossible name, ...).
+    """
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        return create(), 0
+    except SegnodeError as error:
+        print(f'error: {error}', file=sys.stderr)
+        code = 1
+    except Exception as error:
+        print(f'error: {type(error).__name__}: {" ".join(str(error).split())}', file=sys.stderr)
+        code = 2
+    rclpy.try_shutdown()
+    return None, code
+
+
 def run(create: Callable[[], FiniteNode], args: list[str] | None) -> int:
     """Create the node and spin it until it is finished or SIGINT or SIGTERM comes.
 
@@ -37,16 +65,17 @@ def run(create: Callable[[], FiniteNode], args: list[str] | None) -> int:
     a half-made node.
 
     Returns:
-        The exit code: 0, or 1 after an error that the user can mend, told in one sentence.
+        The exit code: 0, 1 after an error that the user can mend, told in one sentence, or 2
+        where rclpy refuses to start.
     """
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
-    node = None
+    node, code = start(create, args)
+    if node is None:
+        return code
+    assert isinstance(node, Node)
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = create()
-        assert isinstance(node, Node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not (node.finished or asked.is_set()):
@@ -56,7 +85,6 @@ def run(create: Callable[[], FiniteNode], args: list[str] | None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     finally:
-        if isinstance(node, Node):
-            node.destroy_node()
+        node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from segnode.errors import SegnodeError
 from segnode.ros.executor import TransitionExecutor
+from segnode.runtimes import cache
 
 if TYPE_CHECKING:
     from segnode.ros.segment_node import SegmentNode
@@ -78,7 +79,9 @@ def run(create: Callable[[], SegmentNode], args: list[str] | None) -> int:
     rclpy.try_shutdown()
     if not done:
         # A thread is inside a library that cannot be interrupted (a model load, an engine build).
-        # Files of ours are put in place by rename, so nothing half-made stays under its name.
+        # Files of ours are put in place by rename, so nothing half-made stays under its name;
+        # what it had made so far would stay beside it.
+        cache.abandon_drafts()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -37,7 +37,8 @@ def overridable(node: Node, topic: str, end: str, *, reliability: str,
     Raises:
         SegnodeError: an override has a value that the policy does not have.
     """
-    chosen = _declare(node, topic, end, 'reliability', reliability, (*RELIABILITIES, reliability))
+    known = tuple(dict.fromkeys((*RELIABILITIES, reliability)))
+    chosen = _declare(node, topic, end, 'reliability', reliability, known)
     history = _declare(node, topic, end, 'history', 'keep_last', tuple(HISTORIES))
     length = _declare(node, topic, end, 'depth', depth, None)
     profile = QoSProfile(
@@ -49,8 +50,8 @@ def overridable(node: Node, topic: str, end: str, *, reliability: str,
 def _declare(node: Node, topic: str, end: str, policy: str, default: str | int,
              allowed: tuple[str, ...] | None) -> str | int:
     name = f'qos_overrides.{topic}.{end}.{policy}'
+    told = 'a whole number above 0' if allowed is None else 'one of ' + ', '.join(allowed)
     if not node.has_parameter(name):
-        told = 'a whole number above 0' if allowed is None else 'one of ' + ', '.join(allowed)
         description = ParameterDescriptor(
             description=f'{policy} of the {end} of {topic}', read_only=True,
             additional_constraints=told)
@@ -58,8 +59,8 @@ def _declare(node: Node, topic: str, end: str, policy: str, default: str | int,
             node.declare_parameter(name, default, description)
         except ParameterException as error:
             raise SegnodeError(f"parameter '{name}' must be {told}: {error}") from error
-        value = node.get_parameter(name).value
-        if (value not in allowed) if allowed is not None else (value < 1):
-            raise SegnodeError(f"parameter '{name}' must be {told}, not {value!r}.")
+    # A refused value stays declared, so every call looks, not only the one that declares.
     value = node.get_parameter(name).value
+    if (value not in allowed) if allowed is not None else (value < 1):
+        raise SegnodeError(f"parameter '{name}' must be {told}, not {value!r}.")
     return value if isinstance(value, int) else str(value)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import partial
 import json
 from pathlib import Path
@@ -13,6 +12,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -22,13 +22,14 @@ from segnode.errors import SegnodeError
 from segnode.ros.image_codec import decode_image, DecodeError
 from segnode.ros.own_parameters import declare_all, RECORDER
 from segnode.ros.own_process import run
+from segnode.ros.pairing import Pairing
 from segnode.ros.player_node import END_TOPIC
 from segnode.ros.run_report import RunReport
 from segnode.ros.side_by_side import Album
 from segnode.ros.topics import LATENCY_STAGES
 
 PICTURES = {'image': 'image', 'color': 'segmentation/color', 'overlay': 'segmentation/overlay'}
-HELD_FRAMES = 100  # incomplete ones, kept while their masks are under way
+FACTS_SECONDS = 5.0  # for which the node's diagnostics, sent once a second, are believed
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE,
                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -47,8 +48,8 @@ class RecorderNode(Node):
             raise SegnodeError(f'cannot write to {self._folder}: {error}') from error
         self._settle = own['settle']
         self._progress = own['progress']
-        self._frames: OrderedDict[tuple[int, int], dict[str, Any]] = OrderedDict()
-        self._last_news = time.monotonic()
+        self._pairing = Pairing(tuple(PICTURES))
+        self._last_news = self._facts_at = time.monotonic()
         self._ended = False
         self.report = RunReport()
         self.finished = False
@@ -60,31 +61,27 @@ class RecorderNode(Node):
                                      partial(self._latency, stage), RELIABLE)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._diagnostics, 10)
         self.create_subscription(UInt32, END_TOPIC, self._player_ended, LATCHED)
-        self.create_timer(0.1, self._check_end)
+        # The steady clock: with use_sim_time and no /clock the recorder must still end.
+        self.create_timer(0.1, self._check_end, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f'recording to {self._folder}')
 
     def _picture(self, part: str, message: Image) -> None:
         self._last_news = time.monotonic()
-        if part == 'image':
-            self.report.frames_in += 1
         stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
-        frame = self._frames.setdefault(stamp, {})
+        if part == 'image':
+            self.report.image_received(stamp[0] + stamp[1] * 1e-9)
         try:
-            frame[part] = decode_image(message)
+            panels = self._pairing.add(stamp, part, decode_image(message))
         except DecodeError as error:
             self.get_logger().warning(f'{PICTURES.get(part, part)}: {error}',
                                       throttle_duration_sec=5.0)
             return
-        if len(frame) == len(PICTURES):
-            del self._frames[stamp]
-            sizes = {picture.shape for picture in frame.values()}
-            if len(sizes) == 1:
-                self._album.add(stamp[0] + stamp[1] * 1e-9, **frame)
-                self.report.frames_recorded += 1
-                if self._progress:
-                    print(f'recorded {self.report.frames_recorded}', flush=True)
-        while len(self._frames) > HELD_FRAMES:
-            self._frames.popitem(last=False)
+        if panels is None:
+            return
+        self._album.add(stamp[0] + stamp[1] * 1e-9, **panels)
+        self.report.frames_recorded += 1
+        if self._progress:
+            print(f'recorded {self.report.frames_recorded}', flush=True)
 
     def _labels(self, message: Image) -> None:
         self._last_news = time.monotonic()
@@ -96,6 +93,7 @@ class RecorderNode(Node):
     def _diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.endswith('segmentation'):
+                self._facts_at = time.monotonic()
                 self.report.facts = {pair.key: pair.value for pair in status.values}
 
     def _player_ended(self, message: UInt32) -> None:
@@ -106,10 +104,9 @@ class RecorderNode(Node):
     def _check_end(self) -> None:
         if not self._ended:
             return
-        complete = self.report.frames_recorded >= (self.report.frames_played or 0)
         idle = time.monotonic() - self._last_news
-        # All there: a moment more for the latency of the last frame. Some missing: wait for them.
-        self.finished = idle > (0.3 if complete else self._settle)
+        believed = time.monotonic() - self._facts_at < FACTS_SECONDS
+        self.finished = idle > self.report.patience(self._settle, believed)
 
     def close(self) -> None:
         """Write pictures and table."""

@@ -14,6 +14,10 @@ import numpy as np
 # Facts of the node's diagnostics that belong in the table.
 SHOWN_FACTS = ('model', 'runtime', 'network input')
 
+FLUSH_SECONDS = 0.3  # for the latency of the last frame, once its pictures are here
+BUSY_SECONDS = 45.0  # without news from a node that still works on a frame
+PATIENCE_FACTOR = 3.0  # of the longest latency seen
+
 
 @dataclass
 class RunReport:
@@ -25,8 +29,16 @@ class RunReport:
     frames_recorded: int = 0
     size: tuple[int, int] | None = None  # width, height of the last mask
     first_mask: float | None = None  # seconds since the epoch
+    first_stamp: float | None = None  # s, of the images
+    last_stamp: float | None = None
     latency: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     facts: dict[str, str] = field(default_factory=dict)
+
+    def image_received(self, stamp: float) -> None:
+        """Count an image, stamped in seconds."""
+        self.frames_in += 1
+        self.first_stamp = stamp if self.first_stamp is None else self.first_stamp
+        self.last_stamp = stamp
 
     def mask_received(self, width: int, height: int) -> None:
         """Count a mask."""
@@ -39,6 +51,50 @@ class RunReport:
     def frames_lost(self) -> int:
         """Frames that were played (or, without a player of ours, received) and gave no mask."""
         return max(0, (self.frames_played or self.frames_in) - self.frames_out)
+
+    @property
+    def rate(self) -> float | None:
+        """Images per second that came, by their stamps; None before the second one."""
+        if self.first_stamp is None or self.last_stamp is None:
+            return None
+        seconds = self.last_stamp - self.first_stamp
+        return (self.frames_in - 1) / seconds if seconds > 0 else None
+
+    @property
+    def frames_pending(self) -> int:
+        """Frames that the node, by its latest word, has received and not yet dealt with."""
+        return max(0, self._said('frames received') - self._dealt_with)
+
+    @property
+    def accounted_for(self) -> bool:
+        """Whether each frame played is recorded, or dropped by the node's own account."""
+        return (self._dealt_with >= (self.frames_played or 0)
+                and self.frames_recorded >= self._said('frames segmented'))
+
+    def patience(self, settle: float, believed: bool) -> float:
+        """Return the seconds without news, after the player's end, for which to go on waiting.
+
+        Args:
+            settle: the least where something is missing.
+            believed: whether the facts, what the node has said of itself, are recent.
+        """
+        if self.frames_recorded >= (self.frames_played or 0):
+            return FLUSH_SECONDS
+        if believed and self.frames_pending:
+            return max(settle, BUSY_SECONDS)
+        if believed and self.accounted_for:
+            return FLUSH_SECONDS
+        # A frame may have come to the node since it last spoke.
+        longest = max(self.latency.get('total', ()), default=0.0) / 1e3
+        return max(settle, min(BUSY_SECONDS, PATIENCE_FACTOR * longest))
+
+    @property
+    def _dealt_with(self) -> int:
+        return self._said('frames segmented') + sum(self.causes.values())
+
+    def _said(self, key: str) -> int:
+        value = self.facts.get(key, '')
+        return int(value) if value.isdigit() else 0
 
     @property
     def causes(self) -> dict[str, int]:
@@ -59,6 +115,8 @@ class RunReport:
             rows.append(('image size', f'{self.size[0]}x{self.size[1]}'))
         frames_in = self.frames_in if self.frames_played is None else self.frames_played
         causes = ', '.join(f'{count} {cause}' for cause, count in self.causes.items())
+        if self.rate is not None:
+            rows.append(('image rate', f'{self.rate:.1f} Hz'))
         rows += [('frames in', str(frames_in)), ('frames out', str(self.frames_out)),
                  ('dropped', f'{self.frames_lost}{f" ({causes})" if causes else ""}')]
         lines = [f'{name:<20}{value}' for name, value in rows]
@@ -74,6 +132,7 @@ class RunReport:
         return {
             'frames_in': self.frames_in if self.frames_played is None else self.frames_played,
             'frames_received_by_recorder': self.frames_in,
+            'image_rate_hz': self.rate,
             'frames_out': self.frames_out,
             'frames_recorded': self.frames_recorded,
             'dropped': self.frames_lost,

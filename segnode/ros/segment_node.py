@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
@@ -30,7 +29,7 @@ from segnode.ros.health import Health
 from segnode.ros.inputs import Frame, ImageInput
 from segnode.ros.label_info import LabelInfoPublisher
 from segnode.ros.outputs import Outputs
-from segnode.ros.transitions import Transitions
+from segnode.ros.transitions import told, Transitions
 from segnode.ros.worker import Worker
 from segnode.segmenter import Segmenter
 
@@ -88,6 +87,7 @@ class SegmentNode(LifecycleNode):
         if self._value('autostart'):
             self._start.trigger()  # acted upon once an executor spins
 
+    @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, try it once, create the publishers; failure leaves nothing behind."""
         model = self._value('model')
@@ -107,47 +107,47 @@ class SegmentNode(LifecycleNode):
                 f'model {segmenter.model.name} runs on {segmenter.runtime.name}, '
                 f'ready after {seconds:.1f} s')
             return super().on_configure(state)
-        except SegnodeError as error:
-            return self._failed(str(error))
         except Exception as error:  # a library may raise anything; the node stays
-            self.get_logger().error(traceback.format_exc())
-            return self._failed(f'{type(error).__name__}: {error}')
+            self._free()
+            return self._failed('not configured', error)
         finally:
             self._activity = None
 
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Enable the publishers, start the worker, subscribe."""
-        assert self._segmenter is not None and self._outputs is not None
-        done = super().on_activate(state)
-        if done != SUCCESS:
+        """Enable the publishers, start the worker, subscribe; failure undoes all of it."""
+        self._failure = ''
+        try:
+            done = super().on_activate(state)
+            if done == SUCCESS:
+                self._start_work()
             return done
-        self._health.restart()
-        self._worker = Worker(self._segmenter, self._outputs, self._camera_info, self._health,
-                              self.get_logger(), lambda: parameters.values(self))
-        if self._label_info is not None:
-            self._label_info.publish(self._segmenter.label_set)
-        self._camera_info.start()
-        self._input.start()
-        self.get_logger().info(
-            f'active: {self._input.topic} -> {self.resolve_topic_name("segmentation/labels")}')
-        return SUCCESS
+        except Exception as error:  # rclpy would take it for ERROR, without a word
+            self._stop_work()
+            super().on_deactivate(state)
+            return self._failed('not activated', error)
 
+    @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Undo on_activate: unsubscribe, let the worker finish its frame, silence the topics."""
         self._stop_work()
         return super().on_deactivate(state)
 
+    @told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Undo on_configure: take the publishers away, free the model."""
+        self._failure = ''
         self._free()
         return super().on_cleanup(state)
 
+    @told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Undo everything, from whatever state."""
         self._stop_work()
         self._free()
         return super().on_shutdown(state)
 
+    @told
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Undo everything; success leads back to unconfigured, where another try is possible."""
         self._stop_work()
@@ -180,12 +180,31 @@ class SegmentNode(LifecycleNode):
         segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
         return segmenter
 
-    def _failed(self, sentence: str) -> TransitionCallbackReturn:
-        self._free()
-        if not self._stopping.is_set():
-            self._failure = sentence
-            self.get_logger().error(f'not configured: {sentence}')
+    def _failed(self, what: str, error: Exception) -> TransitionCallbackReturn:
+        """Say why a transition failed: in the log, and in the diagnostics until the next try."""
+        if self._stopping.is_set():
+            return FAILURE
+        sentence = str(error)
+        if not isinstance(error, SegnodeError):
+            self.get_logger().error(
+                ''.join(traceback.format_exception(type(error), error, error.__traceback__)))
+            sentence = f'{type(error).__name__}: {error}'
+        self._failure = sentence
+        self.get_logger().error(f'{what}: {sentence}')
         return FAILURE
+
+    def _start_work(self) -> None:
+        """Do on_activate's own part."""
+        assert self._segmenter is not None and self._outputs is not None
+        self._health.restart()
+        self._worker = Worker(self._segmenter, self._outputs, self._camera_info, self._health,
+                              self.get_logger(), lambda: parameters.values(self))
+        if self._label_info is not None:
+            self._label_info.publish(self._segmenter.label_set)
+        self._camera_info.start()
+        self._input.start()
+        self.get_logger().info(
+            f'active: {self._input.topic} -> {self.resolve_topic_name("segmentation/labels")}')
 
     def _stop_work(self, timeout: float | None = None) -> bool:
         """Undo on_activate's own part; wait for the frame under way, at most `timeout` s."""
@@ -257,7 +276,7 @@ class SegmentNode(LifecycleNode):
             state=self._state(),
             activity='' if activity is None
             else f'{activity[0]}, {time.monotonic() - activity[1]:.0f} s',
-            failure=self._failure, untrained=untrained,
+            failure=self._failure or self._input.trouble, untrained=untrained,
             image_timeout=self._value('image_timeout'), facts=tuple(facts))
 
     def _state(self) -> str:
@@ -268,9 +287,8 @@ class SegmentNode(LifecycleNode):
         return self.get_parameter(name).value
 
     def _warn_of_small_shared_memory(self) -> None:
-        profile = (os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
-                   or os.environ.get('FASTRTPS_DEFAULT_PROFILES_FILE'))
-        if profile:
+        profile = transport.loaded_profile()
+        if profile is not None:
             warning = transport.check_shared_memory(profile)
             if warning:
                 self.get_logger().warning(warning)

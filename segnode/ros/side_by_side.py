@@ -17,6 +17,23 @@ CODEC, VIDEO_NAME = 'mp4v', 'segmentation.mp4'
 STRIP_NAME = 'segmentation.png'
 
 
+def panel(image: np.ndarray) -> np.ndarray:
+    """Shrink an image to what a panel shows of it; the image itself where it fits.
+
+    Args:
+        image: uint8 (H, W, 3).
+
+    Returns:
+        uint8 (h, w, 3) with w at most 640, both sides even, as video codecs want them.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, PANEL_WIDTH / width)
+    size = (max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2))
+    if size == (width, height):
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def side_by_side(*panels: np.ndarray) -> np.ndarray:
     """Put images of one size beside each other.
 
@@ -24,14 +41,9 @@ def side_by_side(*panels: np.ndarray) -> np.ndarray:
         panels: uint8 (H, W, 3), all of one size.
 
     Returns:
-        uint8 (h, n * w, 3) with w at most 640, both sides even, as video codecs want them.
+        uint8 (h, n * w, 3), each shrunk by ``panel``.
     """
-    height, width = panels[0].shape[:2]
-    scale = min(1.0, PANEL_WIDTH / width)
-    size = (max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2))
-    if size != (width, height):
-        panels = tuple(cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel in panels)
-    return np.hstack(panels)
+    return np.hstack([panel(image) for image in panels])
 
 
 class Strip:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segnode.ros.health import STAGES
+
 
 @dataclass(frozen=True)
 class OutputTopic:
@@ -17,14 +19,9 @@ class OutputTopic:
     flag: str = ''  # the bool parameter that switches it off
 
 
-# Stages of health.STAGES that have a topic.
+# Stages that have a topic: waiting is no work, and the total shows it.
 LATENCY_STAGES: dict[str, str] = {
-    'transport': 'header stamp to receipt by the node',
-    'decode': 'message to BGR image',
-    'run': 'fit, network, restore',
-    'publish': 'masks made and published',
-    'total': 'receipt to the last mask published',
-}
+    stage: what for stage, what in STAGES.items() if stage != 'wait'}
 
 OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
     OutputTopic(

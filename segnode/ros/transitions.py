@@ -8,10 +8,27 @@ out of the service callback: the executor would end, and the client wait for eve
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import functools
 import threading
+import traceback
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
+
+
+def told(callback: Callback) -> Callback:
+    """Log what a transition callback of a node raises; rclpy goes on without a word."""
+    @functools.wraps(callback)
+    def wrapped(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return callback(self, state)
+        except Exception:
+            self.get_logger().error(f'{callback.__name__} failed:\n{traceback.format_exc()}')
+            raise
+    return wrapped
 
 
 class Transitions:
@@ -31,9 +48,13 @@ class Transitions:
         """Configure and activate, unless somebody else was faster."""
         with self._lock:
             try:
-                done = self._node.trigger_configure()
-                if done == TransitionCallbackReturn.SUCCESS:
-                    self._node.trigger_activate()
+                for name, trigger in (('configure', self._node.trigger_configure),
+                                      ('activate', self._node.trigger_activate)):
+                    done = trigger()
+                    if done != TransitionCallbackReturn.SUCCESS:
+                        self._node.get_logger().warning(
+                            f'did not start by itself: {name} ended in {done.name.lower()}')
+                        return
             except Exception as error:  # rclpy's RCLError is not exported
                 self._node.get_logger().warning(f'did not start by itself: {error}')
 

@@ -82,6 +82,14 @@ def recommended_environment(
     return {PROFILE_VARIABLES[name]: str(path) for name in generations}
 
 
+def loaded_profile(environment: Mapping[str, str] | None = None) -> str | None:
+    """Return the path of the profile that a process with this environment loads, or None."""
+    if environment is None:
+        environment = os.environ
+    return next((path for name in PROFILE_VARIABLES.values() if (path := environment.get(name))),
+                None)
+
+
 def own_setting(environment: Mapping[str, str] | None = None) -> str | None:
     """
     Return why the profile must not be set, in one sentence, or None.

@@ -18,6 +18,7 @@ from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError
 from segnode.ros.inputs import Frame
 from segnode.ros.mailbox import Mailbox
 from segnode.ros.outputs import Outputs, Result
+from segnode.ros.rate_limit import RateLimit
 from segnode.segmenter import Segmenter
 
 # Seconds between two warnings of one kind.
@@ -47,7 +48,7 @@ class Worker:
         self._logger = logger
         self._settings = settings
         self._mailbox: Mailbox[Frame] = Mailbox()
-        self._due = 0.0  # time.monotonic() of the next frame that max_rate lets through
+        self._rate_limit = RateLimit()
         self._thread = threading.Thread(target=self._loop, name='worker', daemon=True)
         self._thread.start()
 
@@ -87,7 +88,7 @@ class Worker:
     def _work(self, frame: Frame) -> None:
         begun = time.monotonic()
         settings = self._settings()
-        if self._too_early(frame.received, settings['max_rate']):
+        if not self._rate_limit.passes(frame.received, settings['max_rate']):
             self._health.dropped(RATE_LIMIT)
             return
         wanted = self._outputs.wanted(settings)
@@ -117,17 +118,3 @@ class Worker:
             stages['transport'] = frame.transport_ms
         self._health.frame_published(stages, served)
         self._outputs.publish_latency(wanted, stages)
-
-    def _too_early(self, received: float, max_rate: float) -> bool:
-        """Return True for a frame that would exceed `max_rate` Hz; 0 is no limit.
-
-        A tenth of the period is let pass, for no camera keeps its time exactly; the pace is kept
-        by the due time, so that the mean rate stays right.
-        """
-        if max_rate <= 0.0:
-            return False
-        period = 1.0 / max_rate
-        if received < self._due - 0.1 * period:
-            return True
-        self._due = max(self._due, received - period) + period
-        return False

@@ -31,6 +31,7 @@ from segnode.files import TEMPORARY_SUFFIX, user_folder, write_bytes
 _LOG = logging.getLogger('segnode')
 _SIDE_SUFFIX = '.json'
 _STALE_AFTER = 3600.0  # s; a temporary file older than this was left by a process that is gone
+_own_drafts: set[str] = set()  # folders in which this process is making a file
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,13 @@ def cached(
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(dir=folder, suffix=TEMPORARY_SUFFIX) as drafts:
-            draft = Path(drafts) / path.name
-            make(draft)
-            content = draft.read_bytes()
+            _own_drafts.add(drafts)
+            try:
+                draft = Path(drafts) / path.name
+                make(draft)
+                content = draft.read_bytes()
+            finally:
+                _own_drafts.discard(drafts)
         write_bytes(path, content, mode=0o600)
         side = {
             'key': key,
@@ -115,6 +120,12 @@ def cached(
         raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error
     _LOG.info('made %s in %.1f s', path, time.monotonic() - started)
     return path
+
+
+def abandon_drafts() -> None:
+    """Delete what this process has half-made; for one that ends without waiting for the rest."""
+    for folder in tuple(_own_drafts):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def entries() -> list[CacheEntry]:

@@ -23,30 +23,7 @@ from segnode.runtimes.base import (
     working_size,
 )
 from segnode.runtimes.cache import cached
-
-
-def open_session(content: bytes, *, threads: int) -> Any:
-    """Return an InferenceSession on the CPU.
-
-    Threads wait without spinning: at a camera's rate spinning doubles the processor time and
-    gains nothing (reference: 78 % against 42 % at 10 fps).
-
-    Raises:
-        SegnodeError: ONNX Runtime is not installed or refuses the graph.
-    """
-    ort = require('onnxruntime', 'the onnx runtime')
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(content, options, providers=['CPUExecutionProvider'])
-    except Exception as error:  # its classes differ from release to release
-        reason = str(error).splitlines()[0]
-        raise SegnodeError(
-            f'ONNX Runtime {ort.__version__} refuses the graph: {reason}'
-        ) from error
+from segnode.runtimes.session import open_session
 
 
 class OnnxRuntime:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -24,16 +25,16 @@ def demo(start, *arguments):
     return start('-m', 'segnode.ros.demo', *arguments)
 
 
-def processes_of(group: int) -> list[str]:
-    """Command lines of running processes whose environment shows that this demo started them."""
-    found = []
+def processes_of(group: int) -> dict[int, str]:
+    """Command lines by id of running processes that this demo started, by their environment."""
+    found = {}
     for folder in Path('/proc').iterdir():
         if folder.name.isdigit():
             try:
                 if f'DEMO_TEST={group}'.encode() in (folder / 'environ').read_bytes():
                     command = (folder / 'cmdline').read_bytes().replace(b'\0', b' ').decode()
                     if command:
-                        found.append(command)
+                        found[int(folder.name)] = command
             except OSError:
                 continue
     return found
@@ -45,6 +46,8 @@ def test_rendered_scene(start, tmp_path):
     assert process.wait(120) == 0, process.output
     lines = process.output.splitlines()
     assert lines[-1] == f'pictures: {tmp_path}/out/segmentation.png'
+    (rate,) = [line for line in lines if line.startswith('image rate ')]
+    assert 2 < float(rate.split()[2]) < 4.4
     assert 'frames in           8' in lines and 'frames out          8' in lines
     assert any(line.startswith('first mask ') for line in lines)
     numbers = json.loads((tmp_path / 'out' / 'run.json').read_text())
@@ -82,10 +85,16 @@ def test_errors_in_one_sentence(start, tmp_path, arguments, message):
     assert 'Traceback' not in process.output
 
 
-@pytest.mark.parametrize('arguments', [['--rate', '-1'], ['--frames', 'x'], ['--nonsense']])
-def test_usage_errors(start, arguments):
+@pytest.mark.parametrize('arguments, message', [
+    (['--rate', '-1'], "argument --rate: '-1' is not a number of 0 or more"),
+    (['--rate', 'nan'], "argument --rate: 'nan' is not a number of 0 or more"),
+    (['--frames', 'x'], "argument --frames: 'x' is not a whole number of 0 or more"),
+    (['--nonsense'], 'unrecognized arguments: --nonsense'),
+])
+def test_usage_errors(start, arguments, message):
     process = demo(start, *arguments)
     assert process.wait(20) == 2
+    assert process.output.splitlines()[-1] == f'scripts/demo: error: {message}'
 
 
 def test_damaged_picture_in_the_middle_is_named(start, tmp_path):
@@ -97,17 +106,82 @@ def test_damaged_picture_in_the_middle_is_named(start, tmp_path):
     assert f'error: {tmp_path}/2.png is not an image' in process.output
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_demo_leaves_nothing_behind(start, tmp_path, number):
-    process = start('-m', 'segnode.ros.demo', '--out', tmp_path,
-                    env={'DEMO_TEST': str(os.getpid())})
-    process.wait_for('starting', 30)
-    time.sleep(1.0)
-    assert len(processes_of(os.getpid())) >= 4
-    assert process.stop(number, 20) == 130
+def test_skipped_messages_of_a_bag_are_told(start, tmp_path):
+    pytest.importorskip('rosbags')
+    from rosbags.rosbag2 import Writer
+    from rosbags.typesys import get_typestore, Stores
+    store, kind = get_typestore(Stores.ROS2_JAZZY), 'sensor_msgs/msg/CompressedImage'
+    header = store.types['std_msgs/msg/Header'](
+        store.types['builtin_interfaces/msg/Time'](0, 0), 'camera')
+    png = cv2.imencode('.png', np.full((120, 160, 3), 90, np.uint8))[1]
+    with Writer(tmp_path / 'bag', version=9) as writer:
+        connection = writer.add_connection('/camera', kind, typestore=store)
+        for index in range(4):
+            message = store.types[kind](header, 'png', png[:20] if index == 2 else png)
+            writer.write(connection, index * 250_000_000, store.serialize_cdr(message, kind))
+    process = demo(start, '--source', tmp_path / 'bag', '--out', tmp_path / 'out')
+    assert process.wait(120) == 0, process.output
+    (warning,) = [line for line in process.output.splitlines() if line.startswith('warning: ')]
+    assert warning == (f'warning: topic /camera of bag {tmp_path}/bag: message 2 is skipped: '
+                       'the PNG image is truncated or damaged (20 bytes)')
+    assert 'frames out          3' in process.output
+
+
+@pytest.fixture
+def marked_demo(start, tmp_path):
+    """Return a function that starts a demo whose processes can be found, and are ended here."""
+    def start_demo(recorded: bool):
+        process = start('-m', 'segnode.ros.demo', '--out', tmp_path,
+                        env={'DEMO_TEST': str(os.getpid())})
+        process.wait_for('starting', 30)
+        if recorded:
+            process.wait_for(' frames', 90)
+        else:
+            time.sleep(1.0)
+        assert len(processes_of(os.getpid())) >= 4
+        return process
+
+    yield start_demo
+    for process_id in processes_of(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('numbers, recorded', [
+    ([signal.SIGINT], False), ([signal.SIGTERM], False), ([signal.SIGHUP], False),
+    ([signal.SIGINT] * 3, False), ([signal.SIGINT] * 3, True),
+    ([signal.SIGHUP, signal.SIGTERM, signal.SIGINT], True),
+], ids=lambda value: '-'.join(number.name for number in value) if isinstance(value, list)
+    else 'running' if value else 'starting')
+def test_interrupted_demo_leaves_nothing_behind(marked_demo, numbers, recorded):
+    process = marked_demo(recorded)
+    for number in numbers:
+        process.send(number)
+        time.sleep(0.05)
+    assert process.wait(40) == 130, process.output
     assert process.output.splitlines()[-1] == 'stopped'
     assert 'Traceback' not in process.output
-    assert processes_of(os.getpid()) == []
+    assert processes_of(os.getpid()) == {}
+
+
+@pytest.mark.parametrize('recorded', [False, True])
+def test_killed_demo_leaves_nothing_behind(marked_demo, recorded):
+    process = marked_demo(recorded)
+    process.send(signal.SIGKILL)
+    deadline = time.monotonic() + 40
+    while processes_of(os.getpid()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(os.getpid()) == {}
+
+
+def test_nohup_stays_in_force(start, tmp_path):
+    process = start('-c', 'import runpy, signal, sys; '
+                    'signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv[0] = "demo"; '
+                    'runpy.run_module("segnode.ros.demo", run_name="__main__")',
+                    '--out', tmp_path, '--frames', '2', '--rate', '2')
+    process.wait_for('starting', 30)
+    process.send(signal.SIGHUP)
+    assert process.wait(120) == 0, process.output
 
 
 def test_help_needs_nothing_installed(project):

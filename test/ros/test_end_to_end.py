@@ -30,8 +30,9 @@ KNOWN_WHEN_RENDERED = ('sky', 'building', 'road', 'car')
 RENDERED_MIOU = 0.8  # [0.89] over KNOWN_WHEN_RENDERED
 REAL_PIXEL_ACCURACY = 0.88  # [0.93]
 REAL_MIOU = 0.57  # [0.64] over the classes of the first 40 val frames
-TOPICS = {'image_raw': Image, 'segmentation/labels': Image, 'segmentation/color': Image,
-          'player/end*': UInt32}
+PICTURES = ('image_raw', 'segmentation/labels', 'segmentation/color')
+TOPICS = {**dict.fromkeys(PICTURES, Image), 'player/end*': UInt32}
+TRIES = 3  # for a machine that is too busy for RATE for a moment
 
 
 def confusion_matrix(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -69,12 +70,21 @@ def played(start, source: Path, frames: int, *, node_parameters: tuple[str, ...]
                        '-p', 'wait_for_subscribers:=2')
         assert collector.spin(lambda: collector.count('player/end') > 0, 30 + frames / RATE), (
             player.output + node.output)
-        collector.spin(lambda: collector.count('segmentation/color') >= frames, 5)
+        # The end may overtake the images, and masks come after their images.
+        collector.spin(lambda: all(collector.count(topic) >= frames for topic in PICTURES), 10)
         assert player.wait(10) == 0, player.output
         assert node.stop() == 0, node.output
         assert 'Traceback' not in node.output
-        return (collector.messages['image_raw'], collector.messages['segmentation/labels'],
-                collector.messages['segmentation/color'])
+        return [collector.messages[topic] for topic in PICTURES]
+
+
+def played_without_loss(start, source: Path, frames: int):
+    """Play, again where something was lost, and return what came the last time."""
+    for _ in range(TRIES):
+        messages = played(start, source, frames)
+        if all(len(of_topic) == frames for of_topic in messages):
+            break
+    return messages
 
 
 def check_messages(images, labels, colors, frames: int) -> None:
@@ -97,7 +107,7 @@ def test_rendered_frames_with_known_labels(start, tmp_path):
         image, truth = scene.frame(6 * index)
         cv2.imwrite(str(tmp_path / f'{index:03}.png'), image)
         truths.append(truth)
-    images, labels, colors = played(start, tmp_path, frames)
+    images, labels, colors = played_without_loss(start, tmp_path, frames)
     check_messages(images, labels, colors, frames)
     np.testing.assert_array_equal(pixels(images[4], 3), cv2.imread(str(tmp_path / '004.png')))
     by_class = iou(sum(confusion_matrix(truth, pixels(label, 1))
@@ -109,7 +119,8 @@ def test_rendered_frames_with_known_labels(start, tmp_path):
 def test_real_camvid_frames_from_the_bag(start, bags, camvid):
     pytest.importorskip('rosbags')
     frames = 40
-    images, labels, colors = played(start, bags / 'camvid_0016E5_15hz_compressed_mcap', frames)
+    images, labels, colors = played_without_loss(
+        start, bags / 'camvid_0016E5_15hz_compressed_mcap', frames)
     check_messages(images, labels, colors, frames)
     truths = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
               for path in sorted((camvid / 'val' / 'labels').iterdir())[:frames]]

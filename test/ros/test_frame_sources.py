@@ -126,6 +126,60 @@ def test_bag_of_raw_or_compressed_images(tmp_path, kind):
             np.testing.assert_array_equal(frame.image, picture(index))
 
 
+def damaged_bag(path: Path, damage: dict[int, str]) -> None:
+    """Write a bag of five frames on /camera, some of them damaged: by index, 'size' or 'cdr'."""
+    from rosbags.rosbag2 import Writer
+    from rosbags.typesys import get_typestore, Stores
+    store = get_typestore(Stores.ROS2_JAZZY)
+    time = store.types['builtin_interfaces/msg/Time']
+    header = store.types['std_msgs/msg/Header'](time(0, 0), 'camera')
+    with Writer(path, version=9) as writer:
+        connection = writer.add_connection('/camera', IMAGE_TYPE, typestore=store)
+        for index in range(5):
+            data = picture(index).ravel()[:100 if damage.get(index) == 'size' else None]
+            message = store.types[IMAGE_TYPE](header, 48, 64, 'bgr8', 0, 192, data)
+            content = bytes(store.serialize_cdr(message, IMAGE_TYPE))
+            if damage.get(index) == 'cdr':
+                content = content[:30]
+            writer.write(connection, index * 100_000_000, content)
+
+
+def test_damaged_messages_of_a_bag_are_named_and_skipped(tmp_path, caplog):
+    pytest.importorskip('rosbags')
+    damaged_bag(tmp_path / 'bag', {0: 'cdr', 2: 'size', 4: 'cdr'})
+    frames = list(open_source(str(tmp_path / 'bag')))
+    assert [round(frame.seconds, 3) for frame in frames] == [0.1, 0.3]
+    for index, frame in zip((1, 3), frames):
+        np.testing.assert_array_equal(frame.image, picture(index))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3
+    for index, text in zip((0, 2, 4), said):
+        assert f'topic /camera of bag {tmp_path}/bag: message {index} is skipped: ' in text
+    assert 'the data hold 100 bytes' in said[1]
+
+
+def test_bag_of_nothing_but_damage(tmp_path):
+    pytest.importorskip('rosbags')
+    damaged_bag(tmp_path / 'bag', dict.fromkeys(range(5), 'size'))
+    with pytest.raises(SegnodeError, match='no message of topic /camera of bag .* can be played'):
+        list(open_source(str(tmp_path / 'bag')))
+
+
+def test_bag_that_breaks_off(tmp_path, caplog):
+    """What comes before the damage of the file itself is played."""
+    pytest.importorskip('rosbags')
+    damaged_bag(tmp_path / 'bag', {})
+    (path,) = (tmp_path / 'bag').glob('*.db3')
+    content = bytearray(path.read_bytes())
+    source = open_source(str(path))
+    page = 4096  # SQLite's: damage the pages of the last frames, not the tables
+    content[-2 * page:] = b'\xff' * (2 * page)
+    path.write_bytes(content)
+    frames = list(source)
+    assert len(frames) < 5
+    assert 'breaks off: it is damaged behind message' in caplog.text
+
+
 def test_which_topic_of_a_bag(tmp_path):
     pytest.importorskip('rosbags')
     written_bag(tmp_path / 'two', {'/left': 'raw', '/right': 'compressed'})

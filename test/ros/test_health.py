@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from segnode.ros.health import CAUSES, FAILED, Health, REPLACED, STAGES, UNDECODABLE
+from segnode.ros.health import CAUSES, FAILED, Health, REPLACED, UNDECODABLE
 
 
 class Clock:
@@ -86,12 +86,6 @@ def test_a_frame_that_stays_in_the_network_is_noticed(health: Health, clock: Clo
     assert health.snapshot().seconds_on_frame == pytest.approx(12.0)
     health.dropped(FAILED, 'broken')
     assert health.snapshot().seconds_on_frame == 0.0
-
-
-def test_topics_of_latency_are_stages() -> None:
-    """The two tables agree, words included."""
-    from segnode.ros.topics import LATENCY_STAGES
-    assert LATENCY_STAGES.items() <= STAGES.items()
 
 
 def test_levels_of_the_diagnostics(health: Health, clock: Clock) -> None:

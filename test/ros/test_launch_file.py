@@ -39,7 +39,9 @@ def test_every_argument_is_declared_at_top_level(launch_file: Any) -> None:
 
 @pytest.mark.parametrize('given, packages', [
     ({}, ['segnode', 'rviz2']),
-    ({'source': 'built-in', 'input_transport': 'compressed'}, ['segnode', 'rviz2', 'segnode']),
+    ({'source': 'built-in', 'input_transport': 'compressed', 'namespace': 'front',
+      'model': '12', 'overlay_alpha': '0.25', 'use_sim_time': 'true', 'autostart': 'false'},
+     ['segnode', 'rviz2', 'segnode']),
 ])
 def test_nodes(launch_file: Any, given: dict[str, str], packages: list[str]) -> None:
     """A source brings the player along."""
@@ -67,12 +69,6 @@ def test_transport_profile_is_set_unless_the_user_has_one(
     assert settings() >= 1
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/my/profile.xml')
     assert settings() == 0
-
-
-def test_camera_info_lies_beside_the_image(launch_file: Any) -> None:
-    """By the convention of image_transport."""
-    assert launch_file.beside('/front/image_raw', 'camera_info') == '/front/camera_info'
-    assert launch_file.beside('image_raw', 'camera_info') == 'camera_info'
 
 
 def test_rviz_shows_image_colours_and_overlay(project: Path) -> None:

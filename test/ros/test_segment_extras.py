@@ -34,9 +34,7 @@ def test_confidence_only_where_asked_for(
     until(camera.get_subscription_count)
     with probe.collect('segmentation/confidence') as confidences, \
             probe.collect('segmentation/labels') as labels:
-        sent = probe.send(camera, IMAGE)
-        confidence = confidences.answer_to(sent)
-        labels.answer_to(sent)
+        sent, confidence, _ = probe.send_and_wait(camera, IMAGE, confidences, labels)
     assert confidence.header == sent.header
     assert (confidence.height, confidence.width, confidence.encoding) == (120, 160, 'mono8')
     values = np.frombuffer(confidence.data, np.uint8)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 import time
 from typing import Any
 
@@ -112,17 +113,18 @@ def test_compressed_input_and_remapping(
     with probe.collect('/front/labels') as labels, \
             probe.collect('/front/labels/compressed', CompressedImage) as pngs, \
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
-        for data in (jpeg[:50], b'', b'nonsense'):
-            camera.publish(CompressedImage(header=probe.header(), format='jpeg', data=data))
-            time.sleep(0.2)
+        def message(form: str, data: bytes) -> CompressedImage:
+            return CompressedImage(header=probe.header(), format=form, data=data)
+
         for form, data in (('rgb8; jpeg compressed bgr8', jpeg), ('png', png)):
-            msg = CompressedImage(header=probe.header(), format=form, data=data)
-            camera.publish(msg)
-            mask = labels.answer_to(msg)
+            msg, mask, _ = probe.exchange(camera, partial(message, form, data), labels, pngs)
             assert mask.header == msg.header
             assert (mask.height, mask.width, mask.encoding) == (60, 80, 'mono8')
-            pngs.answer_to(msg)
-        until(lambda: facts(statuses(diagnostics)[-1])['dropped: undecodable'] == '3')
+        for count, data in enumerate((jpeg[:50], b'', b'nonsense'), 1):
+            camera.publish(message('jpeg', data))
+            until(lambda wanted=str(count):
+                  facts(statuses(diagnostics)[-1])['dropped: undecodable'] == wanted)
+        probe.exchange(camera, partial(message, 'jpeg', jpeg), labels)
     probe.node.destroy_publisher(camera)
     assert node.stop() == 0
 
@@ -156,6 +158,30 @@ def test_reliability_that_cannot_match_is_explained(
     assert node.stop() == 0
 
 
+def test_a_subscription_that_cannot_be_made(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """One name for two types: said once in the log, and in every diagnostic; the node lives."""
+    node = start_segment('-r', 'camera_info:=image')
+    node.wait_for('active:', 90)
+    camera = probe.publisher()
+    node.wait_for('cannot subscribe to /image as sensor_msgs/msg/Image: ', 30)
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        def latest() -> DiagnosticStatus | None:
+            return next(iter(statuses(diagnostics)[-1:]), None)
+
+        until(lambda: latest() and latest().level == DiagnosticStatus.ERROR)
+        assert 'cannot subscribe to /image' in latest().message
+        assert 'remapping' in latest().message
+        time.sleep(1.0)
+        assert node.output.count('cannot subscribe to') == 1
+        # What rcl itself writes for each try.
+        assert node.output.count('This error state is being overwritten') <= 2
+        probe.node.destroy_publisher(camera)  # nothing to subscribe to, nothing wrong
+        until(lambda: latest().level != DiagnosticStatus.ERROR)
+    assert 'Traceback' not in node.output
+    assert node.stop() == 0
+
+
 def test_namespace_and_simulated_time(
         probe: Probe, start_segment: Callable[..., Process]) -> None:
     """Relative names follow the namespace; without a /clock masks and diagnostics still come."""
@@ -165,8 +191,8 @@ def test_namespace_and_simulated_time(
     until(camera.get_subscription_count)
     with probe.collect('/front/segmentation/labels') as labels, \
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
-        sent = probe.send(camera, IMAGE)
-        assert labels.answer_to(sent).header == sent.header
+        sent, mask = probe.send_and_wait(camera, IMAGE, labels)
+        assert mask.header == sent.header
         until(lambda: any(status.name == '/front/segment: segmentation'
                           for array in list(diagnostics.messages) for status in array.status))
     probe.node.destroy_publisher(camera)

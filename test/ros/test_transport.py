@@ -19,6 +19,7 @@ from segnode.errors import SegnodeError
 from segnode.ros.transport import (
     check_shared_memory,
     decide_reliability,
+    loaded_profile,
     own_setting,
     PROFILE_VARIABLES,
     recommended_environment,
@@ -100,6 +101,14 @@ def test_the_process_environment_is_the_default(monkeypatch):
     assert recommended_environment(PROFILE) == BOTH
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
     assert recommended_environment(PROFILE) == {}
+
+
+@pytest.mark.parametrize('environment, path', [
+    ({}, None), ({'FASTDDS_DEFAULT_PROFILES_FILE': ''}, None),
+    ({'FASTDDS_DEFAULT_PROFILES_FILE': '/mine.xml'}, '/mine.xml'),
+    ({'FASTRTPS_DEFAULT_PROFILES_FILE': '/mine.xml'}, '/mine.xml')])
+def test_the_profile_of_a_process_is_found(environment, path):
+    assert loaded_profile(environment) == path
 
 
 def test_relative_paths_become_absolute(monkeypatch):
@@ -209,7 +218,7 @@ def test_fast_dds_loads_the_profile():
     """)
     for discovery in ('LOCALHOST', 'SUBNET'):
         environment = clean_environment(
-            ROS_DOMAIN_ID='39', ROS_AUTOMATIC_DISCOVERY_RANGE=discovery,
+            ROS_DOMAIN_ID=os.environ['ROS_DOMAIN_ID'], ROS_AUTOMATIC_DISCOVERY_RANGE=discovery,
             RMW_IMPLEMENTATION='rmw_fastrtps_cpp')
         environment.setdefault('AMENT_PREFIX_PATH', sys.prefix)
         environment.update(recommended_environment(PROFILE, environment={}))
@@ -318,7 +327,7 @@ def benchmark(*arguments):
 def test_benchmark_of_small_frames():
     pytest.importorskip('rclpy')
     row, = benchmark('--frames', '10', '--rate', '30', '--height', '48', '--width', '64',
-                     '--profile', 'both', '--reliability', 'reliable', '--domain', '39')
+                     '--profile', 'both', '--reliability', 'reliable')
     assert (row['received'], row['frames'], row['error']) == (10, 10, None)
     assert 0 < row['median_ms'] <= row['p95_ms']
 
@@ -331,7 +340,7 @@ def test_no_frame_is_lost(profile, reliability):
     pytest.importorskip('rclpy')
     tries: list[int] = []
     while len(tries) < 3 and 60 not in tries:
-        row, = benchmark('--profile', profile, '--reliability', reliability, '--domain', '38')
+        row, = benchmark('--profile', profile, '--reliability', reliability)
         assert row['error'] is None
         tries.append(row['received'])
     assert max(tries) == 60, tries

@@ -103,6 +103,27 @@ def test_what_a_killed_process_left_is_removed_later(folder: Path) -> None:
     assert not draft.exists()
 
 
+def test_drafts_are_abandoned_when_a_process_ends_abruptly(folder: Path) -> None:
+    """Those of this process only, and only while it makes them."""
+    others = folder / 'other.tmp'
+    during = []
+
+    def make(path: Path) -> None:
+        others.mkdir()
+        path.write_bytes(b'half')
+        during.extend(folder.rglob('*.onnx'))
+        cache.abandon_drafts()
+        during.append(list(folder.rglob('*.onnx')))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.cached('a', '.onnx', {}, make)
+    assert len(during) == 2 and during[1] == []
+    assert list(folder.iterdir()) == [others]
+    cache.abandon_drafts()
+    assert others.is_dir()
+
+
 def test_entries_and_clear(folder: Path) -> None:
     assert cache.entries() == [] and cache.clear() == (0, 0)
     path = cache.cached('a', '.onnx', {'size': '1x1'}, _Maker())

@@ -18,7 +18,7 @@ pytest.importorskip('pytorch_lightning')
 PROJECT = Path(__file__).parents[2]
 SMALL = ['--data.input_size', '[128,128]', '--batch_size', '4', '--val_every', '2',
          '--optim.warmup_steps', '2', '--loss.lovasz', '1.0', '--network_args.dropout', '0.1',
-         '--accelerator', 'cpu', '--threads', '2', '--loss.class_weights', 'none']
+         '--accelerator', 'cpu', '--threads', '1', '--loss.class_weights', 'none']
 
 
 EPOCHS = 3
