@@ -15,8 +15,8 @@ from segnode.errors import SegnodeError
 # Import name -> (what people call it, what pip installs it with).
 _SOURCES = {
     'cv2': ('OpenCV', 'opencv-python-headless'),
-    'torch': ('PyTorch', 'segnode[torch]'),
-    'onnx': ('onnx', 'segnode[train]'),
+    'torch': ('PyTorch', 'torch onnx'),
+    'onnx': ('onnx', 'onnx'),
     'onnxruntime': ('ONNX Runtime', 'onnxruntime'),
 }
 
@@ -42,14 +42,14 @@ def require(module: str, purpose: str) -> Any:
     name, source = _SOURCES.get(module, (module, module))
     if not installed(module):
         raise SegnodeError(
-            f'{purpose} needs {name}, which is not installed: pip install "{source}"'
+            f'{purpose} needs {name}, which is not installed: pip install {source}'
         )
     try:
         return importlib.import_module(module)
     except Exception as error:  # a broken binary raises OSError, RuntimeError and others
         raise SegnodeError(
             f'{purpose} needs {name}, whose installation is broken ({error}): '
-            f'pip install --force-reinstall "{source}"'
+            f'pip install --force-reinstall {source}'
         ) from error
 
 

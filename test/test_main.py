@@ -219,7 +219,7 @@ def test_predict_without_opencv() -> None:
     assert result.returncode == 1
     assert result.stderr == (
         'error: predict needs OpenCV, which is not installed: '
-        'pip install "opencv-python-headless"\n'
+        'pip install opencv-python-headless\n'
     )
 
 

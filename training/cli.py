@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         if (error.name or '').partition('.')[0] in EXTRA:
             print(
                 f'error: {error.name} is not installed; the training side needs the "train" '
-                'extra: pip install "segnode[train]".',
+                "extra: pip install '.[train]' in segnode's folder.",
                 file=sys.stderr,
             )
             return 1

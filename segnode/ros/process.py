@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
 
-from segnode.errors import SegnodeError
+from segnode.ros import own_process
 from segnode.ros.executor import TransitionExecutor
 from segnode.runtimes import cache
 
@@ -44,17 +43,9 @@ def run(create: Callable[[], SegmentNode], args: list[str] | None) -> int:
     told, tell = os.pipe()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os.write(tell, b'!'))
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = create()
-    except SegnodeError as error:
-        print(f'error: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    except Exception as error:  # rclpy's own (unknown --ros-args, bad names, ...)
-        print(f'error: {type(error).__name__}: {error}', file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
+    node, code = own_process.start(create, args)
+    if node is None:
+        return code
     executor = TransitionExecutor(node.transition_group)
     executor.add_node(node)
     spinner = threading.Thread(target=_spin, args=(executor, tell), name='executor', daemon=True)

@@ -99,7 +99,7 @@ def candidates(model: Model) -> list[Candidate]:
         raise SegnodeError(
             f'nothing here can run model {model.name}: install ONNX Runtime '
             '(pip install onnxruntime)'
-            + ('' if model.onnx_path else ' and PyTorch (pip install "segnode[torch]")')
+            + ('' if model.onnx_path else ' and PyTorch (pip install torch onnx)')
         )
     return found
 

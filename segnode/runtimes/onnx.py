@@ -98,7 +98,7 @@ def graph_path(model: Model, size: tuple[int, int], *, confidence: bool = False)
         )
         raise SegnodeError(
             f'model {model.name} for {wanted}{serves} must be exported, which needs PyTorch: '
-            'pip install "segnode[torch]"'
+            'pip install torch onnx'
         )
     made_from = {
         'weights': model.weights_sha256,
