@@ -25,7 +25,7 @@ from training.evaluate import evaluate
 
 
 def release(
-    checkpoint: Path, stem: Path, *, root: str | None = None, hardware: str = ''
+    checkpoint: Path, stem: Path, *, root: str | None = None, hardware: str = '', remarks: str = ''
 ) -> ModelRecord:
     """Write ``stem.safetensors`` and ``stem.onnx`` from the averaged weights of a checkpoint.
 
@@ -37,6 +37,7 @@ def release(
         stem: the path without suffix; its last part is the model's name.
         root: the dataset's folder, where the run's own is not to be used.
         hardware: what the training ran on, for the record.
+        remarks: whatever else the record should say.
 
     Returns:
         The record that was written.
@@ -53,6 +54,8 @@ def release(
     network = zoo.create(config.network, labels.num_classes, **config.network_args)
     network.load_state_dict(network_weights(saved))
     training = _training_record(saved, config, hardware)
+    if remarks:
+        training['remarks'] = remarks
     record = model_record(config, labels, reader.LICENCE, training)
     with tempfile.TemporaryDirectory() as draft:
         model = write_pair(network, record, Path(draft) / stem.name)

@@ -77,10 +77,14 @@ def release(argv: list[str]) -> int:
     parser.add_argument('stem', type=Path, help='where to: a path without suffix')
     parser.add_argument('--root', help="the dataset's folder; by default the run's")
     parser.add_argument('--hardware', default='', help='what it was trained on, for the record')
+    parser.add_argument('--remarks', default='', help='whatever else the record should say')
     given = parser.parse_args(argv)
     from training.release import release as run
 
-    record = run(given.checkpoint, given.stem, root=given.root, hardware=given.hardware)
+    record = run(
+        given.checkpoint, given.stem, root=given.root, hardware=given.hardware,
+        remarks=given.remarks,
+    )
     for split, miou in record.training['miou'].items():
         print(f'{given.stem}: {100 * miou:.2f} % mean IoU on {split}')
     return 0

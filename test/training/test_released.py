@@ -1,0 +1,38 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped model gives, on the real data, the figure that its record states."""
+
+import pytest
+
+from segnode.labels import load_label_set
+from segnode.model import Model
+from segnode.segmenter import Segmenter
+
+pytest.importorskip('tqdm')
+
+from training.datasets import camvid  # noqa: E402
+from training.evaluate import evaluate  # noqa: E402
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('runtime', ['onnx', 'pytorch'])
+def test_recorded_miou(data_root, runtime):
+    if runtime == 'pytorch':
+        pytest.importorskip('torch')
+    model = Model.load('fsffnet_camvid')
+    samples = camvid.find_samples(data_root / 'camvid', 'val')
+    segmenter = Segmenter.load(model, runtime=runtime)
+    result = evaluate(segmenter, camvid, samples, load_label_set('camvid'))
+    segmenter.close()
+    assert result.frames == 101
+    assert result.miou == pytest.approx(model.record.training['miou']['val'], abs=1e-4)
+    # The least that this package promises of its first model.
+    assert result.miou > 0.65
+
+
+def test_record_is_complete():
+    training = Model.load('fsffnet_camvid').record.training
+    assert training['dataset'] == 'camvid' and training['split'] == 'train'
+    for key in ('recipe', 'epochs', 'seed', 'minutes', 'hardware', 'date', 'versions', 'history'):
+        assert training[key], key
+    assert set(training['class_iou']['val']) == set(load_label_set('camvid').names)
