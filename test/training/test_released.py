@@ -10,8 +10,8 @@ from segnode.segmenter import Segmenter
 
 pytest.importorskip('tqdm')
 
-from training.datasets import camvid  # noqa: E402
-from training.evaluate import evaluate  # noqa: E402
+from training.datasets import camvid
+from training.evaluate import evaluate
 
 
 @pytest.mark.slow
