@@ -87,4 +87,16 @@ def run(create: Callable[[], FiniteNode], args: list[str] | None) -> int:
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
+        ignore_signals()
     return 0
+
+
+def ignore_signals() -> None:
+    """Let no late signal change the exit code.
+
+    Python puts the default handlers back before its last steps, and a signal told twice (by an
+    impatient user, or by launch and a terminal) would then end the process as killed. It leaves
+    alone what is ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

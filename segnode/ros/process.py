@@ -76,6 +76,7 @@ def run(create: Callable[[], SegmentNode], args: list[str] | None) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+    own_process.ignore_signals()
     return 0
 
 

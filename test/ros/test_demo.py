@@ -130,6 +130,9 @@ def test_skipped_messages_of_a_bag_are_told(start, tmp_path):
 @pytest.fixture
 def marked_demo(start, tmp_path):
     """Return a function that starts a demo whose processes can be found, and are ended here."""
+    # Under nohup, say of a CI job, SIGHUP comes ignored, and the demo would respect that.
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
     def start_demo(recorded: bool):
         process = start('-m', 'segnode.ros.demo', '--out', tmp_path,
                         env={'DEMO_TEST': str(os.getpid())})
@@ -142,6 +145,7 @@ def marked_demo(start, tmp_path):
         return process
 
     yield start_demo
+    signal.signal(signal.SIGHUP, inherited)
     for process_id in processes_of(os.getpid()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process_id, signal.SIGKILL)

@@ -122,8 +122,9 @@ def test_compressed_input_and_remapping(
             assert (mask.height, mask.width, mask.encoding) == (60, 80, 'mono8')
         for count, data in enumerate((jpeg[:50], b'', b'nonsense'), 1):
             camera.publish(message('jpeg', data))
-            until(lambda wanted=str(count):
-                  facts(statuses(diagnostics)[-1])['dropped: undecodable'] == wanted)
+            until(lambda wanted=str(count): any(
+                facts(status)['dropped: undecodable'] == wanted
+                for status in statuses(diagnostics)[-1:]))
         probe.exchange(camera, partial(message, 'jpeg', jpeg), labels)
     probe.node.destroy_publisher(camera)
     assert node.stop() == 0
