@@ -13,7 +13,7 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.labels import LabelSet, load_label_set
-from segnode.networks.zoo import create, network_info
+from segnode.networks.zoo import create, network_info, network_of
 from segnode.onnx_file import read_onnx
 from segnode.record import ModelRecord
 from segnode.tensor_file import parse_tensors
@@ -109,8 +109,8 @@ class Model:
             input_size: (H, W); by default 384x512 for camvid and 512x1024 for others.
             seed: of the random weights.
         """
-        network, _, set_name = name.partition('_')
-        network_info(network)
+        network, set_name = network_of(name)
+        network_info(network or name)
         if label_set is None:
             label_set = load_label_set(set_name or 'camvid')
         if input_size is None:

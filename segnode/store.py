@@ -12,7 +12,7 @@ from pathlib import Path
 from segnode.errors import SegnodeError
 from segnode.files import user_folder
 from segnode.model import Model, SUFFIXES
-from segnode.networks.zoo import NETWORKS
+from segnode.networks.zoo import network_of, NETWORKS
 
 _LOG = logging.getLogger('segnode')
 
@@ -86,7 +86,7 @@ def find(name_or_path: str, *, required: bool = True) -> Pair | None:
         best = _best_of(name)
         if best is not None:
             return best
-    if name.partition('_')[0] in NETWORKS and not required:
+    if network_of(name)[0] and not required:
         return None
     raise SegnodeError(
         f'there is no model {name!r}; there is {_listing()}; {_FIT} makes one, and '

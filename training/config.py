@@ -50,11 +50,13 @@ class LossConfig:
         class_weights: enet (1 / ln(c + frequency), from the training split) or none.
         enet_c: the constant c.
         lovasz: weight of the Lovász-softmax beside the cross-entropy.
+        auxiliary: weight of the cross-entropy of each auxiliary output, where the network has any.
     """
 
     class_weights: Literal['enet', 'none'] = 'enet'
     enet_c: float = 1.10
     lovasz: float = 0.0
+    auxiliary: float = 0.4
 
 
 @dataclass

@@ -91,15 +91,18 @@ class SegmentationModule(pl.LightningModule):
         """Minutes of training so far, earlier sittings included."""
         return (self._seconds_before + time.monotonic() - self._started) / 60
 
-    def logits(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) BGR -> the network's main logits, float32 (N, C, h, w)."""
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """uint8 (N, H, W, 3) BGR -> main and auxiliary logits, each float32 (N, C, h, w)."""
         x = self.graph.prepare(images).contiguous(memory_format=torch.channels_last)
         out = self.graph.network(x)
-        return (out[0] if isinstance(out, tuple) else out).float()
+        return [o.float() for o in (out if isinstance(out, tuple) else (out,))]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        loss = self.loss(self.logits(images), labels.long())
+        main, *auxiliary = self.outputs(images)
+        loss = self.loss(main, labels.long())
+        for logits in auxiliary:
+            loss = loss + self.config.loss.auxiliary * self.auxiliary_loss(logits, labels.long())
         if not torch.isfinite(loss):
             raise SegnodeError(
                 f'The loss is {loss.item()} at step {self.global_step} (epoch '
@@ -122,6 +125,20 @@ class SegmentationModule(pl.LightningModule):
         if self.config.loss.lovasz:
             total = total + self.config.loss.lovasz * lovasz_softmax(logits, folded)
         return total
+
+    def auxiliary_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of auxiliary logits (N, C, h, w), enlarged, against labels (N, H, W).
+
+        Raises:
+            SegnodeError: the output is no set of class logits.
+        """
+        if logits.shape[1] != len(self.class_names):
+            raise SegnodeError(
+                f'{self.config.network} has an auxiliary output of {logits.shape[1]} channel(s) '
+                'whose loss is not here yet: train without by --network_args.auxiliary false.'
+            )
+        large = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear', align_corners=False)
+        return cross_entropy(large, labels.unsqueeze(1), self.class_weights)
 
     def on_validation_epoch_start(self) -> None:
         classes = len(self.class_names)

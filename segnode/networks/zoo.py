@@ -23,7 +23,8 @@ class NetworkInfo:
         name: what users and records call it.
         module: where its class is.
         cls: name of its class.
-        parameters_at_19: trainable parameters with 19 classes and default arguments.
+        parameters_at_19: trainable parameters with 19 classes and default arguments, without
+            those that only training uses (names that begin with ``auxiliary``).
         output_stride: the logits are at 1/output_stride of the input.
         size_multiple: height and width of the input must be multiples of this.
         source: paper and code that the architecture was taken from.
@@ -47,21 +48,143 @@ class NetworkInfo:
             )
 
 
+def _entry(
+    name: str, file: str, cls: str, parameters: int, stride: int, multiple: int, source: str
+) -> NetworkInfo:
+    return NetworkInfo(name, f'segnode.networks.{file}', cls, parameters, stride, multiple, source)
+
+
+# name, file, class, parameters at 19 classes, output stride, size multiple, source
 NETWORKS: dict[str, NetworkInfo] = {
     info.name: info
     for info in (
-        NetworkInfo(
-            name='fsffnet',
-            module='segnode.networks.fsffnet',
-            cls='FSFFNet',
-            parameters_at_19=1_226_051,
-            output_stride=2,
-            size_multiple=128,
-            source=(
-                'Singha, Pham, Krishna, Gedeon: A Lightweight Multi-scale Feature Fusion Network '
-                'for Real-Time Semantic Segmentation, ICONIP 2021; '
-                'github tanmaysingha/FSFFNet 4778b40'
-            ),
+        _entry(
+            'fsffnet', 'fsffnet', 'FSFFNet', 1_226_051, 2, 128,
+            'Singha, Pham, Krishna, Gedeon: A Lightweight Multi-scale Feature Fusion '
+            'Network for Real-Time Semantic Segmentation, ICONIP 2021; github '
+            'tanmaysingha/FSFFNet 4778b40',
+        ),
+        _entry(
+            'fanet', 'fanet', 'FANet', 1_128_019, 8, 128,
+            'Singha, Pham, Krishna: FANet: Feature Aggregation Network for Semantic '
+            'Segmentation, DICTA 2020; github tanmaysingha/FANet 80cdddc',
+        ),
+        _entry(
+            'scmnet', 'scmnet', 'SCMNet', 1_230_391, 2, 64,
+            'Singha, Bergemann, Pham, Krishna: SCMNet: Shared Context Mining Network for '
+            'Real-time Semantic Segmentation, DICTA 2021; github tanmaysingha/SCMNet '
+            'd0403e0',
+        ),
+        _entry(
+            'sdbnetv2', 'sdbnetv2', 'SDBNetV2', 1_503_059, 8, 64,
+            'Singha, Pham, Krishna: SDBNetV2, CVIU 2023; github tanmaysingha/SDBNetV2 '
+            'e6d9940',
+        ),
+        _entry(
+            'fast_scnn', 'fast_scnn', 'FastSCNN', 1_138_051, 8, 32,
+            'Poudel, Liwicki, Cipolla: Fast-SCNN: Fast Semantic Segmentation Network, BMVC '
+            '2019, arXiv 1902.04502',
+        ),
+        _entry(
+            'contextnet', 'contextnet', 'ContextNet', 858_259, 8, 32,
+            'Poudel, Bonde, Liwicki, Zach: ContextNet: Exploring Context and Detail for '
+            'Semantic Segmentation in Real-time, BMVC 2018, arXiv 1805.04554',
+        ),
+        _entry(
+            'bayesian_segnet', 'bayesian_segnet', 'BayesianSegNet', 29_453_971, 1, 32,
+            'Kendall, Badrinarayanan, Cipolla: Bayesian SegNet, arXiv 1511.02680; github '
+            'alexgkendall/SegNet-Tutorial bb68b64',
+        ),
+        _entry(
+            'separable_unet', 'separable_unet', 'SeparableUNet', 260_174, 1, 16,
+            'J. Dunstan, github SkyWa7ch3r/ImageSegmentation 3f31e7e (baseline of the FANet '
+            'paper)',
+        ),
+        _entry(
+            'deeplabv3plus_xception65', 'deeplabv3plus', 'DeepLabV3PlusXception65',
+            41_054_899, 4, 16,
+            'Chen, Zhu, Papandreou, Schroff, Adam: Encoder-Decoder with Atrous Separable '
+            'Convolution for Semantic Image Segmentation, ECCV 2018, arXiv 1802.02611; '
+            'github tensorflow/models research/deeplab',
+        ),
+        _entry(
+            'deeplabv3plus_mobilenetv2', 'deeplabv3plus', 'DeepLabV3PlusMobileNetV2',
+            4_390_179, 8, 32,
+            'as deeplabv3plus_xception65, on MobileNetV2; github tanmaysingha/FANet '
+            'models/deeplabv3plus.py',
+        ),
+        _entry(
+            'icnet', 'icnet', 'ICNet', 6_699_987, 4, 32,
+            'ICNet for real-time semantic segmentation on high-resolution images, ECCV '
+            '2018, arXiv 1704.08545; github hszhao/ICNet dd2bf78',
+        ),
+        _entry(
+            'icnet_full', 'icnet', 'ICNetFull', 47_484_339, 4, 32,
+            'as icnet, full width as in github lxtGH/Fast_Seg 7895738',
+        ),
+        _entry(
+            'df1seg', 'dfnet', 'DF1Seg', 13_107_243, 8, 32,
+            'Partial Order Pruning: for Best Speed/Accuracy Trade-off in Neural '
+            'Architecture Search, CVPR 2019, arXiv 1903.03777; github '
+            'lixincn2015/Partial-Order-Pruning e136726',
+        ),
+        _entry(
+            'df2seg1', 'dfnet', 'DF2Seg1', 22_498_216, 8, 32,
+            'as df1seg',
+        ),
+        _entry(
+            'df2seg2', 'dfnet', 'DF2Seg2', 24_115_147, 8, 32,
+            'as df1seg',
+        ),
+        _entry(
+            'bisenet', 'bisenet', 'BiSeNet', 13_340_563, 8, 32,
+            'Bilateral segmentation network for real-time semantic segmentation, ECCV 2018, '
+            'arXiv 1808.00897; github CoinCheung/BiSeNet 6b4b67a',
+        ),
+        _entry(
+            'bisenetv2', 'bisenetv2', 'BiSeNetV2', 3_358_627, 8, 32,
+            'BiSeNet V2, IJCV 2021, arXiv 2004.02147; github CoinCheung/BiSeNet 6b4b67a',
+        ),
+        _entry(
+            'dfanet_a', 'dfanet', 'DFANet', 1_831_051, 4, 64,
+            'Deep feature aggregation for real-time semantic segmentation, CVPR 2019; after '
+            'github lxtGH/Fast_Seg 7895738',
+        ),
+        _entry(
+            'dfanet_b', 'dfanet', 'DFANetB', 1_099_883, 4, 64,
+            'as dfanet_a',
+        ),
+        _entry(
+            'espnet', 'espnet', 'ESPNet', 362_949, 1, 8,
+            'Mehta, Rastegari, Caspi, Shapiro, Hajishirzi: ESPNet: Efficient Spatial '
+            'Pyramid of Dilated Convolutions for Semantic Segmentation, ECCV 2018, arXiv '
+            '1803.06815; github sacmehta/ESPNet afe71c3',
+        ),
+        _entry(
+            'espnet_c', 'espnet', 'ESPNetC', 349_193, 8, 8,
+            'as espnet, the encoder alone',
+        ),
+        _entry(
+            'swiftnet', 'swiftnet', 'SwiftNet', 11_797_071, 4, 32,
+            'In Defense of Pre-trained ImageNet Architectures for Real-time Semantic '
+            'Segmentation of Road-driving Images, CVPR 2019; github orsic/swiftnet 2b88990',
+        ),
+        _entry(
+            'msfnet', 'msfnet', 'MSFNet', 12_126_035, 8, 64,
+            'our proposal after Real-Time Semantic Segmentation via Multiply Spatial Fusion '
+            'Network, 2019, arXiv 1911.07217 (no code published, details not settled)',
+        ),
+        _entry(
+            'ddrnet23_slim', 'ddrnet', 'DDRNet23Slim', 5_695_987, 8, 64,
+            'Hong, Pan, Sun, Jia: Deep Dual-resolution Networks for Real-time and Accurate '
+            'Semantic Segmentation of Road Scenes, 2021, arXiv 2101.06085; github '
+            'ydhongHIT/DDRNet de0db31',
+        ),
+        _entry(
+            'pidnet_s', 'pidnet', 'PIDNetS', 7_625_715, 8, 64,
+            'Xu, Xiong, Bhattacharyya: PIDNet: A Real-time Semantic Segmentation Network '
+            'Inspired by PID Controllers, CVPR 2023, arXiv 2206.02066; github '
+            'XuJiacong/PIDNet 4c158cf',
         ),
     )
 }
@@ -79,6 +202,16 @@ def network_info(name: str) -> NetworkInfo:
         raise SegnodeError(
             f'there is no network {name!r}; there is {", ".join(NETWORKS)}'
         ) from None
+
+
+def network_of(model_name: str) -> tuple[str, str]:
+    """Split fast_scnn_camvid into ('fast_scnn', 'camvid'); ('', name) if it names no network."""
+    for name in sorted(NETWORKS, key=len, reverse=True):
+        if model_name == name:
+            return name, ''
+        if model_name.startswith(name + '_'):
+            return name, model_name[len(name) + 1:]
+    return '', model_name
 
 
 def create(name: str, num_classes: int, /, **args: Any) -> nn.Module:

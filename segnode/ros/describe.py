@@ -18,6 +18,7 @@ import sys
 
 from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
+from segnode.networks.zoo import NETWORKS
 from segnode.ros import launch_arguments, own_parameters, parameters, topics
 
 BUILT_IN_SETS = ('cityscapes', 'camvid', 'mapillary')
@@ -35,6 +36,17 @@ def label_set_table() -> str:
     return '\n'.join(lines) + '\n'
 
 
+def network_table() -> str:
+    """Return the table of the networks."""
+    lines = ['| name | parameters (19 classes) | logits at | sides: multiples of | from |',
+             '|---|---|---|---|---|']
+    for info in NETWORKS.values():
+        scale = '1' if info.output_stride == 1 else f'1/{info.output_stride}'
+        lines.append(f'| `{info.name}` | {info.parameters_at_19:,} | {scale} | '
+                     f'{info.size_multiple} | {info.source} |')
+    return '\n'.join(lines) + '\n'
+
+
 TABLES: dict[str, Callable[[], str]] = {
     'topics': topics.markdown_table,
     'parameters': parameters.markdown_table,
@@ -42,6 +54,7 @@ TABLES: dict[str, Callable[[], str]] = {
     'player parameters': lambda: own_parameters.markdown_table(own_parameters.PLAYER),
     'recorder parameters': lambda: own_parameters.markdown_table(own_parameters.RECORDER),
     'label sets': label_set_table,
+    'networks': network_table,
 }
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from segnode.errors import SegnodeError
-from segnode.networks.zoo import create, network_info, NETWORKS
+from segnode.networks.zoo import create, network_info, network_of, NETWORKS
 
 
 @pytest.mark.parametrize('name', NETWORKS)
@@ -18,7 +18,9 @@ def test_entry_is_true(name: str) -> None:
     info = network_info(name)
     network = create(name, 19).eval()
     assert info.name == name and info.source
-    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == info.parameters_at_19
+    assert info.parameters_at_19 == sum(
+        p.numel() for name, p in network.named_parameters()
+        if p.requires_grad and not name.startswith('auxiliary'))
     assert network.output_stride == info.output_stride
     assert network.size_multiple == info.size_multiple
     assert network.upsampling in ('nearest', 'bilinear')
@@ -54,3 +56,11 @@ def test_wrong_arguments() -> None:
     pytest.importorskip('torch')
     with pytest.raises(SegnodeError, match='does not take these arguments'):
         create('fsffnet', 19, width=2)
+
+
+def test_network_of_a_model_name() -> None:
+    assert network_of('fsffnet_camvid') == ('fsffnet', 'camvid')
+    assert network_of('fast_scnn_camvid') == ('fast_scnn', 'camvid')
+    assert network_of('espnet_c') == ('espnet_c', '')
+    assert network_of('espnet_camvid') == ('espnet', 'camvid')
+    assert network_of('unet_camvid') == ('', 'unet_camvid')

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip('torch')
 pytest.importorskip('pytorch_lightning')
 
+from segnode.errors import SegnodeError  # noqa: E402
 from segnode.labels import load_label_set  # noqa: E402
 from segnode.networks import zoo  # noqa: E402
 from segnode.runtimes.graph import DeployGraph  # noqa: E402
@@ -54,7 +55,7 @@ def test_training_sees_the_image_as_the_vehicle_does(module):
     assert np.abs(module.graph.prepare(images).numpy() - expected).max() < 1e-5
     module.eval()
     with torch.no_grad():
-        labels = module.logits(images).argmax(1)
+        labels = module.outputs(images)[0].argmax(1)
         graph = DeployGraph(module.graph.network, _record())
         assert torch.equal(
             graph.eval()(images), labels.repeat_interleave(2, 1).repeat_interleave(2, 2).byte())
@@ -78,3 +79,16 @@ def test_loss_of_a_perfect_prediction_is_small_and_of_a_wrong_one_large(module):
     right = torch.nn.functional.one_hot(labels[:, ::2, ::2], 11).permute(0, 3, 1, 2) * 20.0
     assert module.loss(right, labels).item() < 1e-3
     assert module.loss(right.roll(1, 1), labels).item() > 10
+
+
+def test_auxiliary_outputs_take_part_or_are_refused():
+    config = FitConfig(network='bisenetv2', data=DataConfig(input_size=(64, 64)))
+    record = model_record(config, load_label_set('camvid'), '')
+    module = SegmentationModule(zoo.create('bisenetv2', 11), record, config)
+    outputs = module.outputs(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
+    assert len(outputs) == 5
+    labels = torch.randint(0, 11, (1, 4, 4)).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    wrong = torch.nn.functional.one_hot((labels[:, ::4, ::4] + 1) % 11, 11)
+    assert module.auxiliary_loss(wrong.permute(0, 3, 1, 2) * 20.0, labels).item() > 5
+    with pytest.raises(SegnodeError, match='auxiliary false'):
+        module.auxiliary_loss(torch.zeros(1, 1, 4, 4), labels)

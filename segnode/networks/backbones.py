@@ -1,0 +1,259 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""ResNet backbones, and the bias-free convolution unit that they and their networks are made of.
+
+Attribute names are torchvision's (``conv1``, ``bn1``, ``layer1`` ...), so that a file of ImageNet
+weights in its layout loads without renaming. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    *,
+    dilation: int = 1,
+    groups: int = 1,
+    activation: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """Convolution without bias, batch normalisation (PyTorch's defaults), optional activation.
+
+    Padding is 'same': (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
+    """
+    layers: list[nn.Module] = [
+        _conv(in_channels, out_channels, kernel_size, stride, dilation, groups),
+        nn.BatchNorm2d(out_channels),
+    ]
+    if activation is not None:
+        layers.append(activation())
+    return nn.Sequential(*layers)
+
+
+def _conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> nn.Conv2d:
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
+        groups=groups,
+        bias=False,
+    )
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    """Projection of the identity, or None where nothing changes."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return conv_norm(in_channels, out_channels, 1, stride, activation=None)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut.
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of both convolutions and of the output.
+        stride: of the first convolution (and of the shortcut).
+        dilation: of both.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, width, H / stride, W / stride).
+
+    Reference:
+        He et al., Deep Residual Learning for Image Recognition (CVPR 2016).
+    """
+
+    expansion = 1
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int = 1, *, dilation: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, width, 3, stride, dilation)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3, 1, dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(in_channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + shortcut)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolution and a shortcut; the output has ``4 * width`` channels.
+
+    Args:
+        in_channels: channels of the input.
+        width: channels of the first two convolutions.
+        stride: of the block.
+        dilation: of the 3x3 convolution.
+        stride_in_1x1: the stride is in the first 1x1 convolution, as in the original Caffe
+            models, instead of in the 3x3 convolution as in torchvision's.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, 4 * width, H / stride, W / stride).
+
+    Reference:
+        He et al., Deep Residual Learning for Image Recognition (CVPR 2016).
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int = 1,
+        *,
+        dilation: int = 1,
+        stride_in_1x1: bool = False,
+    ) -> None:
+        super().__init__()
+        out_channels = self.expansion * width
+        first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+        self.conv1 = _conv(in_channels, width, 1, first)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, 3, second, dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = _conv(width, out_channels, 1)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.downsample = _shortcut(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        return F.relu(self.bn3(self.conv3(out)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier.
+
+    Args:
+        depth: 18 (basic blocks) or 50 (bottlenecks).
+        width: channels of the first stage's convolutions; each next stage has twice as many.
+        stem: channels of a deep stem's three 3x3 convolutions, the first with stride 2;
+            () is the one 7x7 convolution of the original. (64, 64, 128) is the deep stem of the
+            PSPNet family, (32, 32, 64) timm's ``resnet50d``.
+        strides: of the four stages.
+        dilations: of every 3x3 convolution of the four stages.
+        stride_in_1x1: see :class:`Bottleneck`.
+
+    Shape:
+        (N, 3, H, W) -> four maps, after stages 1 to 4; at 1/4, 1/8, 1/16 and 1/32 by default.
+
+    Reference:
+        He et al., Deep Residual Learning for Image Recognition (CVPR 2016). Depth 18 has
+        11,176,512 parameters.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        width: int = 64,
+        stem: tuple[int, ...] = (),
+        strides: tuple[int, int, int, int] = (1, 2, 2, 2),
+        dilations: tuple[int, int, int, int] = (1, 1, 1, 1),
+        stride_in_1x1: bool = False,
+    ) -> None:
+        super().__init__()
+        if depth not in (18, 50):
+            raise ValueError(f'a ResNet has a depth of 18 or 50 here, not {depth}')
+        if stride_in_1x1 and depth == 18:
+            raise ValueError('basic blocks have no 1x1 convolution that could have the stride')
+        self.conv1, channels = _stem(stem, width)
+        self.bn1 = nn.BatchNorm2d(channels)
+        repeats = (2, 2, 2, 2) if depth == 18 else (3, 4, 6, 3)
+        self.channels: tuple[int, ...] = ()
+        for stage in range(4):
+            blocks: list[nn.Module] = []
+            for index in range(repeats[stage]):
+                stride = strides[stage] if index == 0 else 1
+                planes = width * 2**stage
+                if depth == 18:
+                    blocks.append(
+                        BasicBlock(channels, planes, stride, dilation=dilations[stage])
+                    )
+                    channels = planes
+                else:
+                    blocks.append(
+                        Bottleneck(
+                            channels, planes, stride,
+                            dilation=dilations[stage], stride_in_1x1=stride_in_1x1,
+                        )
+                    )
+                    channels = Bottleneck.expansion * planes
+            self.add_module(f'layer{stage + 1}', nn.Sequential(*blocks))
+            self.channels += (channels,)
+        init_kaiming(self)
+
+    def forward_stem(self, x: Tensor) -> Tensor:
+        """Return the map that goes into stage 1: (N, 3, H, W) -> (N, C, H / 4, W / 4)."""
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+
+    def stage(self, number: int) -> nn.Sequential:
+        """Return stage ``number``, 1 to 4."""
+        module = getattr(self, f'layer{number}')
+        assert isinstance(module, nn.Sequential)
+        return module
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        c2 = self.stage(1)(self.forward_stem(x))
+        c3 = self.stage(2)(c2)
+        c4 = self.stage(3)(c3)
+        return c2, c3, c4, self.stage(4)(c4)
+
+
+def _stem(stem: tuple[int, ...], width: int) -> tuple[nn.Module, int]:
+    """Return the convolutions before ``bn1``, and how many channels they give."""
+    if not stem:
+        return _conv(3, width, 7, 2), width
+    if len(stem) != 3:
+        raise ValueError(f'a deep stem has three convolutions, not {len(stem)}')
+    first, second, third = stem
+    layers = nn.Sequential(
+        *conv_norm(3, first, 3, 2), *conv_norm(first, second, 3), _conv(second, third, 3)
+    )
+    return layers, third
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """Initialise as torchvision's ResNet: Kaiming normal kernels (fan out), zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def enlarge(x: Tensor, factor: int, *, align_corners: bool = False) -> Tensor:
+    """Bilinear enlargement: (N, C, H, W) -> (N, C, factor * H, factor * W)."""
+    return F.interpolate(
+        x, scale_factor=float(factor), mode='bilinear', align_corners=align_corners
+    )
+
+
+def resize_like(x: Tensor, other: Tensor, *, align_corners: bool = False) -> Tensor:
+    """Bilinear resize of ``x`` to the height and width of ``other``."""
+    return F.interpolate(
+        x, size=(other.shape[2], other.shape[3]), mode='bilinear', align_corners=align_corners
+    )

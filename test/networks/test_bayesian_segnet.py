@@ -1,0 +1,87 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bayesian SegNet against its specification, and its unpooling against PyTorch's."""
+
+from networks.network_cases import NetworkCase
+import pytest
+
+torch = pytest.importorskip('torch')
+
+import torch.nn.functional as F  # noqa: E402
+
+from segnode.networks.bayesian_segnet import (  # noqa: E402
+    BayesianSegNet,
+    pool_with_places,
+    unpool,
+)
+
+
+@pytest.mark.slow
+class TestBayesianSegNet(NetworkCase):
+    factory = BayesianSegNet
+    parameters = 29_453_971
+
+
+@pytest.mark.slow
+class TestSinghaForm(NetworkCase):
+    factory = BayesianSegNet
+    args = {'singha_form': True}
+    parameters = 29_481_299
+
+
+def test_count():
+    with torch.device('meta'):
+        assert sum(p.numel() for p in BayesianSegNet(19).parameters()) == 29_453_971
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.float64])
+def test_unpooling_is_pytorchs_with_indices(dtype):
+    """Ties, which a ReLU makes in plenty, go to the first pixel; the smallest step counts."""
+    generator = torch.Generator().manual_seed(0)
+    x = F.relu(torch.randn(2, 3, 8, 12, generator=generator, dtype=torch.float64)).to(dtype)
+    step = torch.finfo(dtype).eps
+    x[0, 0, :2, :2] = torch.tensor([[1.0, 1.0], [1.0 + step, 0.0]], dtype=dtype)
+    x[0, 1, :2, :2] = torch.tensor([[0.0, 3.0], [6e4, 3.0]], dtype=dtype)
+    value = torch.randn(2, 3, 4, 6, generator=generator, dtype=torch.float64).to(dtype)
+    pooled, places = pool_with_places(x)
+    expected, indices = F.max_pool2d(x, 2, 2, return_indices=True)
+    assert torch.equal(pooled, expected)
+    assert torch.equal(sum(places), torch.ones_like(pooled))
+    found = unpool(value, places)
+    assert torch.equal(found.double(), F.max_unpool2d(value.double(), indices, 2, 2))
+    assert found[0, 0, 1, 0] == value[0, 0, 0, 0] == found[0, 0, :2, :2].sum()
+
+
+def test_gradients_are_pytorchs():
+    torch.manual_seed(0)
+    x = F.relu(torch.randn(1, 2, 6, 8)).requires_grad_()
+    value = torch.randn(1, 2, 3, 4, requires_grad=True)
+    weight = torch.randn(1, 2, 6, 8)
+    pooled, places = pool_with_places(x)
+    found = torch.autograd.grad((unpool(value * pooled, places) * weight).sum(), (x, value))
+    pooled, indices = F.max_pool2d(x, 2, 2, return_indices=True)
+    expected = torch.autograd.grad(
+        (F.max_unpool2d(value * pooled, indices, 2, 2) * weight).sum(), (x, value))
+    for ours, theirs in zip(found, expected):
+        assert torch.allclose(ours, theirs)
+
+
+def test_dropout_samples_in_eval_mode_on_request():
+    torch.manual_seed(0)
+    network = BayesianSegNet(2).eval()
+    before = {k: v.clone() for k, v in network.named_buffers()}
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(network(x), network(x))
+        network.sample_dropout()
+        assert not torch.equal(network(x), network(x))
+        network.sample_dropout(False)
+        assert torch.equal(network(x), network(x))
+    assert all(torch.equal(v, before[k]) for k, v in network.named_buffers())
+
+
+def test_local_response_by_hand():
+    from segnode.networks.bayesian_segnet import _local_response
+    pixel = torch.tensor([100.0, -50.0, 20.0]).view(1, 3, 1, 1)
+    expected = torch.nn.functional.local_response_norm(pixel, 11, alpha=11e-4, beta=0.75, k=1.0)
+    assert torch.allclose(_local_response(pixel), expected)

@@ -1,0 +1,155 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""ESPNet and ESPNet-C against their specification and their authors' weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import re
+
+import cv2
+from networks.network_cases import NetworkCase
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+
+from segnode.labels import load_label_set  # noqa: E402
+from segnode.networks.espnet import ESP, ESPNet, ESPNetC  # noqa: E402
+
+# The authors' names -> ours.
+RENAMED = (
+    (r'\blevel1\.conv\.', 'stem.0.'),
+    (r'\blevel1\.bn\.', 'stem.1.'),
+    (r'\blevel1\.act\.', 'stem.2.'),
+    (r'\bb([123])\.bn\.', r'join\1.0.'),
+    (r'\bb([123])\.act\.', r'join\1.1.'),
+    (r'\blevel([23])_0\.', r'down\1.'),
+    (r'^br\.', 'score_norm.'),
+    (r'^up_l3\.0\.', 'up3.'),
+    (r'^level3_C\.conv\.', 'lateral2.'),
+    (r'^combine_l2_l3\.0\.bn\.', 'fuse2.0.0.'),
+    (r'^combine_l2_l3\.0\.act\.', 'fuse2.0.1.'),
+    (r'^combine_l2_l3\.1\.', 'fuse2.1.'),
+    (r'^up_l2\.0\.', 'up2.0.'),
+    (r'^up_l2\.1\.bn\.', 'up2.1.'),
+    (r'^up_l2\.1\.act\.', 'up2.2.'),
+    (r'^conv\.conv\.', 'fuse1.0.'),
+    (r'^conv\.bn\.', 'fuse1.1.'),
+    (r'^conv\.act\.', 'fuse1.2.'),
+    (r'^classifier\.weight$', 'up1.weight'),  # before the next: of ESPNet, not of its encoder
+    (r'\bclassifier\.conv\.', 'classifier.'),
+    (r'\bc1\.conv\.', 'reduce.'),
+    (r'\bd1\.conv\.', 'branches.0.'),
+    (r'\bd2\.conv\.', 'branches.1.'),
+    (r'\bd4\.conv\.', 'branches.2.'),
+    (r'\bd8\.conv\.', 'branches.3.'),
+    (r'\bd16\.conv\.', 'branches.4.'),
+    (r'\bbn\.bn\.', 'norm.0.'),
+    (r'\bbn\.act\.', 'norm.1.'),
+    (r'\b(down[23])\.bn\.', r'\1.norm.0.'),
+    (r'\b(down[23])\.act\.', r'\1.norm.1.'),
+)
+
+
+class TestESPNet(NetworkCase):
+    factory = ESPNet
+    parameters = 362_949
+
+
+class TestESPNetC(NetworkCase):
+    factory = ESPNetC
+    parameters = 349_193
+
+
+@pytest.mark.parametrize(
+    'network, classes, args, parameters',
+    [
+        (ESPNet, 20, {}, 364_569),
+        (ESPNet, 20, {'image_in_detail': True}, 365_109),
+        (ESPNet, 19, {'image_in_detail': True, 'q': 3}, 201_542),
+        (ESPNet, 20, {'image_in_detail': True, 'q': 5}, 267_957),
+        (ESPNetC, 20, {}, 349_449),
+        (ESPNetC, 19, {'q': 3}, 187_273),
+    ],
+)
+def test_counts_of_the_other_forms(network, classes, args, parameters):
+    with torch.device('meta'):
+        made = network(classes, **args)
+    assert sum(p.numel() for p in made.parameters()) == parameters
+
+
+def test_esp_block_by_hand():
+    """One pixel of 1 through kernels that each pick one tap: every sum ends where it should."""
+    block = ESP(1, 5).eval()
+    with torch.no_grad():
+        block.reduce.weight.fill_(1.0)
+        for branch in block.branches:
+            branch.weight.zero_()
+            branch.weight[0, 0, 1, 0] = 1.0  # reads `dilation` pixels to the left
+        x = torch.zeros(1, 1, 1, 32)
+        x[..., 8] = 1.0
+        out = block(x)[0, :, 0] * (1.0 + 1e-3) ** 0.5
+    found = [sorted(row.nonzero().flatten().tolist()) for row in out]
+    # Outputs: dilation 1; 2; 2 + 4; 2 + 4 + 8; 2 + 4 + 8 + 16.
+    assert found == [[9], [10], [10, 12], [10, 12, 16], [10, 12, 16, 24]]
+    assert torch.allclose(out[out != 0], torch.ones(()))
+
+
+def test_too_few_classes_are_refused():
+    with pytest.raises(ValueError, match='at least 5'):
+        ESPNet(4)
+
+
+def _loaded(network: torch.nn.Module, file: Path) -> torch.nn.Module:
+    """Load the authors' weights: every tensor has one place, every place one tensor."""
+    if not file.exists():
+        pytest.skip(f'{file.name} is not in the test data')
+    theirs = torch.load(file, map_location='cpu', weights_only=True)
+    ours = {}
+    for name, tensor in theirs.items():
+        for pattern, replacement in RENAMED:
+            name = re.sub(pattern, replacement, name)
+        ours[name] = tensor
+    assert len(ours) == len(theirs)
+    counters = {k: v for k, v in network.state_dict().items() if k.endswith('batches_tracked')}
+    network.load_state_dict({**counters, **ours})  # strict: files of 2018 have no counters
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    'file, network, args',
+    [
+        ('espnet_p2_q8_cityscapes', ESPNet, {'num_classes': 20}),
+        ('espnet_c_p2_q8_cityscapes', ESPNetC, {'num_classes': 20}),
+        ('espnet_p2_q8_camvid', ESPNet, {'num_classes': 12, 'image_in_detail': True}),
+    ],
+)
+def test_the_authors_weights_fit(data_root, file, network, args):
+    _loaded(network(**args), data_root / 'weights' / 'espnet' / f'{file}.pth')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'file, network', [('espnet_p2_q8', ESPNet), ('espnet_c_p2_q8', ESPNetC)]
+)
+def test_the_authors_weights_know_a_street(data_root, file, network):
+    """By their recipe: BGR, their mean and deviation, then / 255; 512x1024."""
+    made = _loaded(network(20), data_root / 'weights' / 'espnet' / f'{file}_cityscapes.pth')
+    frames = sorted((data_root / 'cityscapes_frames' / 'leftImg8bit').rglob('*_leftImg8bit.*'))
+    if not frames:
+        pytest.skip('there are no Cityscapes frames in the test data')
+    frame = frames[0]
+    name = frame.stem.replace('leftImg8bit', 'gtFine_labelIds.png')
+    truth = cv2.imread(
+        str(data_root / 'cityscapes_frames' / 'gtFine' / 'train' / frame.parent.name / name),
+        cv2.IMREAD_GRAYSCALE,
+    )
+    image = cv2.resize(cv2.imread(str(frame)), (1024, 512)).astype(np.float32)
+    image = (image - (72.39, 82.91, 73.16)) / np.array((45.32, 46.15, 44.91)) / 255
+    with torch.inference_mode():
+        logits = made(torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None]))
+        logits = torch.nn.functional.interpolate(logits, truth.shape, mode='bilinear')
+    labels = logits[0, :19].argmax(0).numpy()
+    truth = load_label_set('cityscapes').raw_to_train[truth]
+    assert (labels == truth)[truth != 255].mean() > 0.85
