@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet backbones, and the bias-free convolution unit that they and their networks are made of.
+"""ResNet backbones.
 
 Attribute names are torchvision's (``conv1``, ``bn1``, ``layer1`` ...), so that a file of ImageNet
 weights in its layout loads without renaming. Nothing is downloaded.
@@ -11,48 +11,7 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-
-def conv_norm(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int = 1,
-    stride: int = 1,
-    *,
-    dilation: int = 1,
-    groups: int = 1,
-    activation: type[nn.Module] | None = nn.ReLU,
-) -> nn.Sequential:
-    """Convolution without bias, batch normalisation (PyTorch's defaults), optional activation.
-
-    Padding is 'same': (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
-    """
-    layers: list[nn.Module] = [
-        _conv(in_channels, out_channels, kernel_size, stride, dilation, groups),
-        nn.BatchNorm2d(out_channels),
-    ]
-    if activation is not None:
-        layers.append(activation())
-    return nn.Sequential(*layers)
-
-
-def _conv(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-) -> nn.Conv2d:
-    return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=stride,
-        padding=dilation * (kernel_size // 2),
-        dilation=dilation,
-        groups=groups,
-        bias=False,
-    )
+from segnode.networks.blocks import conv_norm, same_conv
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
@@ -84,9 +43,9 @@ class BasicBlock(nn.Module):
         self, in_channels: int, width: int, stride: int = 1, *, dilation: int = 1
     ) -> None:
         super().__init__()
-        self.conv1 = _conv(in_channels, width, 3, stride, dilation)
+        self.conv1 = same_conv(in_channels, width, 3, stride, dilation=dilation)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3, 1, dilation)
+        self.conv2 = same_conv(width, width, 3, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(in_channels, width, stride)
 
@@ -128,11 +87,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         out_channels = self.expansion * width
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
-        self.conv1 = _conv(in_channels, width, 1, first)
+        self.conv1 = same_conv(in_channels, width, 1, first)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv(width, width, 3, second, dilation)
+        self.conv2 = same_conv(width, width, 3, second, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = _conv(width, out_channels, 1)
+        self.conv3 = same_conv(width, out_channels, 1)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.downsample = _shortcut(in_channels, out_channels, stride)
 
@@ -226,12 +185,12 @@ class ResNet(nn.Module):
 def _stem(stem: tuple[int, ...], width: int) -> tuple[nn.Module, int]:
     """Return the convolutions before ``bn1``, and how many channels they give."""
     if not stem:
-        return _conv(3, width, 7, 2), width
+        return same_conv(3, width, 7, 2), width
     if len(stem) != 3:
         raise ValueError(f'a deep stem has three convolutions, not {len(stem)}')
     first, second, third = stem
     layers = nn.Sequential(
-        *conv_norm(3, first, 3, 2), *conv_norm(first, second, 3), _conv(second, third, 3)
+        *conv_norm(3, first, 3, 2), *conv_norm(first, second, 3), same_conv(second, third, 3)
     )
     return layers, third
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import conv_norm, enlarge, init_kaiming, ResNet
-from segnode.networks.blocks import global_average, upsample2
+from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.blocks import conv_norm, global_average, upsample2
 
 
 class AttentionRefinement(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import conv_norm, init_kaiming
-from segnode.networks.blocks import global_average, max_pool2
+from segnode.networks.backbones import init_kaiming
+from segnode.networks.blocks import conv_norm, global_average, max_pool2
 
 
 def _depthwise(

@@ -9,6 +9,8 @@ torch2trt's patching reaches them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -23,6 +25,29 @@ def keras_batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=KERAS_BN_EPS, momentum=KERAS_BN_MOMENTUM)
 
 
+def same_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    *,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """Convolution with 'same' padding: (N, C, H, W) -> (N, C', H / stride, W / stride)."""
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
+        groups=groups,
+        bias=bias,
+    )
+
+
 def conv_bn(
     in_channels: int,
     out_channels: int,
@@ -32,25 +57,40 @@ def conv_bn(
     groups: int = 1,
     dilation: int = 1,
     bias: bool = True,
+    norm: Callable[[int], nn.BatchNorm2d] = keras_batch_norm,
     activation: type[nn.Module] | None = None,
 ) -> nn.Sequential:
-    """Convolution with 'same' padding, batch normalisation, optional activation."""
+    """Convolution with 'same' padding, batch normalisation, optional activation.
+
+    The defaults are Keras': a bias though a normalisation follows, and its constants.
+    """
     layers: list[nn.Module] = [
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=dilation * (kernel_size // 2),
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
+        same_conv(
+            in_channels, out_channels, kernel_size, stride,
+            dilation=dilation, groups=groups, bias=bias,
         ),
-        keras_batch_norm(out_channels),
+        norm(out_channels),
     ]
     if activation is not None:
         layers.append(activation())
     return nn.Sequential(*layers)
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 1,
+    stride: int = 1,
+    *,
+    dilation: int = 1,
+    groups: int = 1,
+    activation: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """The same in PyTorch's manner: no bias, its batch normalisation, ReLU by default."""
+    return conv_bn(
+        in_channels, out_channels, kernel_size, stride, groups=groups, dilation=dilation,
+        bias=False, norm=nn.BatchNorm2d, activation=activation,
+    )
 
 
 def separable_conv(
@@ -65,15 +105,8 @@ def separable_conv(
     Keras' SeparableConv2D: the depthwise part has no bias, the pointwise part has one.
     """
     return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            in_channels,
-            kernel_size,
-            stride=stride,
-            padding=dilation * (kernel_size // 2),
-            dilation=dilation,
-            groups=in_channels,
-            bias=False,
+        same_conv(
+            in_channels, in_channels, kernel_size, stride, dilation=dilation, groups=in_channels
         ),
         nn.Conv2d(in_channels, out_channels, 1),
     )
@@ -107,6 +140,7 @@ class InvertedResidual(nn.Module):
         expansion: hidden channels are ``expansion * in_channels``.
         skip: add the input to the output (needs stride 1 and equal channels).
         activation: after the first two convolutions.
+        unit: makes convolution and normalisation: ``conv_bn`` or ``conv_norm``.
 
     Shape:
         (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
@@ -124,17 +158,16 @@ class InvertedResidual(nn.Module):
         expansion: int = 6,
         skip: bool = False,
         activation: type[nn.Module] = nn.SiLU,
+        unit: Callable[..., nn.Sequential] = conv_bn,
     ) -> None:
         super().__init__()
         if skip and (stride != 1 or in_channels != out_channels):
             raise ValueError('skip needs stride 1 and as many input as output channels')
         hidden = expansion * in_channels
         self.skip = skip
-        self.expand = conv_bn(in_channels, hidden, activation=activation)
-        self.depthwise = conv_bn(
-            hidden, hidden, 3, stride, groups=hidden, activation=activation
-        )
-        self.project = conv_bn(hidden, out_channels)
+        self.expand = unit(in_channels, hidden, activation=activation)
+        self.depthwise = unit(hidden, hidden, 3, stride, groups=hidden, activation=activation)
+        self.project = unit(hidden, out_channels, activation=None)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.project(self.depthwise(self.expand(x)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import conv_norm
+from segnode.networks.blocks import conv_norm
 from segnode.networks.separable_blocks import bottlenecks, ds_conv
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import conv_norm, enlarge, init_kaiming, resize_like
-from segnode.networks.blocks import global_average
+from segnode.networks.backbones import enlarge, init_kaiming, resize_like
+from segnode.networks.blocks import conv_norm, global_average
 
 
 def norm_relu_conv(

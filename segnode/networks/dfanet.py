@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import conv_norm, enlarge, init_kaiming
-from segnode.networks.blocks import global_average
+from segnode.networks.backbones import enlarge, init_kaiming
+from segnode.networks.blocks import conv_norm, global_average
 
 
 class ReluSeparable(nn.Sequential):

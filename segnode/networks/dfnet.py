@@ -10,7 +10,8 @@ import torch
 from torch import nn, Tensor
 
 from segnode.networks.aspect_pooling import AspectPyramid
-from segnode.networks.backbones import BasicBlock, conv_norm, enlarge, init_kaiming
+from segnode.networks.backbones import BasicBlock, enlarge, init_kaiming
+from segnode.networks.blocks import conv_norm
 
 # Channels of the blocks of the stages at 1/8, 1/16 and 1/32; each stage's first block halves.
 DF1 = ((64, 64, 64), (128, 128, 128), (256, 256, 256, 512))

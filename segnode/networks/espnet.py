@@ -9,6 +9,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from segnode.networks.backbones import init_kaiming
+from segnode.networks.blocks import same_conv
 
 DILATIONS = (1, 2, 4, 8, 16)
 
@@ -16,20 +17,6 @@ DILATIONS = (1, 2, 4, 8, 16)
 def norm_prelu(channels: int) -> nn.Sequential:
     """Batch normalisation and a PReLU with one slope per channel."""
     return nn.Sequential(nn.BatchNorm2d(channels, eps=1e-3), nn.PReLU(channels))
-
-
-def _conv(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1
-) -> nn.Conv2d:
-    return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=stride,
-        padding=dilation * (kernel_size // 2),
-        dilation=dilation,
-        bias=False,
-    )
 
 
 def _enlarging(channels: int) -> nn.ConvTranspose2d:
@@ -68,9 +55,9 @@ class ESP(nn.Module):
         share = out_channels // len(DILATIONS)
         rest = out_channels - share * (len(DILATIONS) - 1)
         self.residual = residual
-        self.reduce = _conv(in_channels, share, 1 if stride == 1 else 3, stride)
+        self.reduce = same_conv(in_channels, share, 1 if stride == 1 else 3, stride)
         self.branches = nn.ModuleList(
-            _conv(share, rest if d == 1 else share, 3, dilation=d) for d in DILATIONS
+            same_conv(share, rest if d == 1 else share, 3, dilation=d) for d in DILATIONS
         )
         self.norm = norm_prelu(out_channels)
 
@@ -114,7 +101,7 @@ class ESPNetC(nn.Module):
 
     def __init__(self, num_classes: int, *, p: int = 2, q: int = 8) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, 3, 2), *norm_prelu(16))
+        self.stem = nn.Sequential(same_conv(3, 16, 3, 2), *norm_prelu(16))
         self.join1 = norm_prelu(16 + 3)
         self.down2 = ESP(16 + 3, 64, stride=2)
         self.level2 = nn.Sequential(*(ESP(64, 64, residual=True) for _ in range(p)))
@@ -122,7 +109,7 @@ class ESPNetC(nn.Module):
         self.down3 = ESP(64 + 64 + 3, 128, stride=2)
         self.level3 = nn.Sequential(*(ESP(128, 128, residual=True) for _ in range(q)))
         self.join3 = norm_prelu(128 + 128)
-        self.classifier = _conv(256, num_classes, 1)
+        self.classifier = same_conv(256, num_classes, 1)
         init_kaiming(self)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -181,14 +168,14 @@ class ESPNet(nn.Module):
         self.encoder = ESPNetC(num_classes, p=p, q=q)
         self.score_norm = nn.BatchNorm2d(num_classes, eps=1e-3)
         self.up3 = _enlarging(num_classes)
-        self.lateral2 = _conv(64 + 64 + 3, num_classes, 1)
+        self.lateral2 = same_conv(64 + 64 + 3, num_classes, 1)
         self.fuse2 = nn.Sequential(
             norm_prelu(2 * num_classes), ESP(2 * num_classes, num_classes)
         )
         self.up2 = nn.Sequential(_enlarging(num_classes), *norm_prelu(num_classes))
         detail = 16 + 3 if image_in_detail else 16
         self.fuse1 = nn.Sequential(
-            _conv(num_classes + detail, num_classes, 3), *norm_prelu(num_classes)
+            same_conv(num_classes + detail, num_classes, 3), *norm_prelu(num_classes)
         )
         self.up1 = _enlarging(num_classes)
         init_kaiming(self)

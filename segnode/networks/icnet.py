@@ -7,7 +7,8 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import conv_norm, enlarge, init_kaiming, ResNet
+from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.blocks import conv_norm
 from segnode.networks.pooling import grid_enlarge, grid_pool, PyramidPooling
 
 BINS = (1, 2, 3, 6)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import conv_norm, enlarge, init_kaiming, ResNet
+from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.blocks import conv_norm
 
 TAP_STRIDES = (4, 8, 16, 32)
 LEVEL_STRIDES = (8, 16, 32, 64)

@@ -8,7 +8,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import conv_norm, enlarge, init_kaiming
+from segnode.networks.backbones import enlarge, init_kaiming
+from segnode.networks.blocks import conv_norm
 from segnode.networks.ddrnet import (
     Bottleneck,
     convolution_stem,

@@ -9,9 +9,9 @@ depthwise and the pointwise part.
 
 from __future__ import annotations
 
-from torch import nn, Tensor
+from torch import nn
 
-from segnode.networks.backbones import conv_norm
+from segnode.networks.blocks import conv_norm, InvertedResidual
 
 
 def ds_conv(
@@ -28,41 +28,6 @@ def ds_conv(
     )
 
 
-class Bottleneck(nn.Module):
-    """Inverted residual of MobileNetV2; the expansion is present even for ``expansion=1``.
-
-    The input is added where it has the shape of the output (stride 1, equal channels).
-
-    Shape:
-        (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
-
-    Reference:
-        Sandler et al., MobileNetV2 (CVPR 2018).
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        stride: int = 1,
-        *,
-        expansion: int = 6,
-        activation: type[nn.Module] = nn.ReLU,
-    ) -> None:
-        super().__init__()
-        hidden = expansion * in_channels
-        self.skip = stride == 1 and in_channels == out_channels
-        self.expand = conv_norm(in_channels, hidden, activation=activation)
-        self.depthwise = conv_norm(
-            hidden, hidden, 3, stride, groups=hidden, activation=activation
-        )
-        self.project = conv_norm(hidden, out_channels, activation=None)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.project(self.depthwise(self.expand(x)))
-        return x + out if self.skip else out
-
-
 def bottlenecks(
     in_channels: int,
     out_channels: int,
@@ -72,14 +37,12 @@ def bottlenecks(
     expansion: int = 6,
     activation: type[nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
-    """``repeats`` bottlenecks, of which the first has the stride and changes the channels."""
-    units = [
-        Bottleneck(
-            in_channels, out_channels, stride, expansion=expansion, activation=activation
+    """``repeats`` inverted residuals; the first has the stride and changes the channels."""
+    def unit(channels: int, step: int, skip: bool) -> InvertedResidual:
+        return InvertedResidual(
+            channels, out_channels, stride=step, expansion=expansion, skip=skip,
+            activation=activation, unit=conv_norm,
         )
-    ]
-    for _ in range(repeats - 1):
-        units.append(
-            Bottleneck(out_channels, out_channels, expansion=expansion, activation=activation)
-        )
-    return nn.Sequential(*units)
+
+    first = unit(in_channels, stride, stride == 1 and in_channels == out_channels)
+    return nn.Sequential(first, *(unit(out_channels, 1, True) for _ in range(repeats - 1)))
