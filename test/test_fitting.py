@@ -121,7 +121,7 @@ def test_unknown_fit() -> None:
 
 @pytest.mark.parametrize('fit', FITS)
 def test_one_pixel_never_reaches_opencv(fit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenCV 4.5.4 (Ubuntu 22.04) with NumPy 1.21 refuses it."""
+    """It is refused by OpenCV 4.5.4 (Ubuntu 22.04) with NumPy 1.21."""
     really = cv2.resize
 
     def resize(image: np.ndarray, *args: Any, **kwargs: Any) -> Any:

@@ -42,8 +42,8 @@ def test_folders_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         tmp_path / 'weights', Path('/a'), Path('/b'), tmp_path / 'data/segnode/weights',
     )
     monkeypatch.delenv('XDG_DATA_HOME')
-    monkeypatch.setenv('HOME', '/home/me')
-    assert store.folders()[-1] == Path('/home/me/.local/share/segnode/weights')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert store.folders()[-1] == tmp_path / '.local/share/segnode/weights'
 
 
 def test_each_folder_is_searched_and_the_first_wins(places: list[Path]) -> None:

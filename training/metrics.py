@@ -33,7 +33,7 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, num_classes: int)
 
 
 def class_iou(matrix: np.ndarray) -> np.ndarray:
-    """IoU per class, float64 (num_classes,); NaN where the class never occurs."""
+    """Give the IoU per class, float64 (num_classes,); NaN where the class never occurs."""
     true_positive = np.diag(matrix[:, : len(matrix)]).astype(np.float64)
     union = matrix.sum(1) + matrix[:, : len(matrix)].sum(0) - true_positive
     return np.divide(

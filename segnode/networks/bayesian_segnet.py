@@ -142,7 +142,7 @@ def _unit(in_channels: int, widths: tuple[int, ...]) -> nn.Sequential:
 
 
 def _local_response(image: Tensor) -> Tensor:
-    """TensorFlow's local response normalisation of an image.
+    """Local response normalisation of an image, as TensorFlow has it.
 
     Radius 5, bias 1, alpha 1e-4, beta 0.75: the window covers all three channels.
     """

@@ -13,10 +13,10 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from sensor_msgs.msg import CompressedImage
 
 from segnode.ros.camera_info import CameraInfoRelay
+from segnode.ros.frame_mailbox import Mailbox
 from segnode.ros.health import FAILED, Health, RATE_LIMIT, REPLACED, UNDECODABLE, UNWANTED
 from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError
 from segnode.ros.inputs import Frame
-from segnode.ros.mailbox import Mailbox
 from segnode.ros.outputs import Outputs, Result
 from segnode.ros.rate_limit import RateLimit
 from segnode.segmenter import Segmenter

@@ -27,6 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class _Maker:
+
     def __init__(self, content: bytes = b'graph') -> None:
         self.content, self.calls = content, 0
 

@@ -59,6 +59,7 @@ def test_same_generator_same_result():
 
 def test_jitter_by_hand():
     class Fixed:
+
         def uniform(self, low, high, count):
             return np.array([0.1, 0.0, 0.0])  # brightness 1.1
 

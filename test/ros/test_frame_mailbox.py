@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 
-from segnode.ros.mailbox import Mailbox
+from segnode.ros.frame_mailbox import Mailbox
 
 
 def test_the_newest_wins_and_put_tells_what_it_cost() -> None:
