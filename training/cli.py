@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from segnode.errors import SegnodeError
@@ -21,7 +22,7 @@ EXTRA = ('torch', 'pytorch_lightning', 'jsonargparse', 'tqdm', 'cv2', 'onnxrunti
 
 def usage() -> str:
     """The overview of the verbs."""
-    rows = '\n'.join(f'  {verb:10} {text}' for verb, text in VERBS.items())
+    rows = '\n'.join(f'  {verb:15} {text}' for verb, text in VERBS.items())
     return f'usage: python -m training VERB [...]\n\n{rows}\n\npython -m training VERB --help'
 
 
@@ -36,9 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f'error: there is no verb "{verb}"\n{usage()}', file=sys.stderr)
         return 2
     try:
-        from training import verbs
-
-        return int(getattr(verbs, verb)(rest) or 0)
+        module = importlib.import_module(f'training.commands.{verb.replace("-", "_")}')
+        return int(module.main(rest))
     except SegnodeError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
             )
             return 1
         raise
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stderr.close()
+        return 0
     except KeyboardInterrupt:
         print('stopped; --resume goes on from the last epoch', file=sys.stderr)
         return 130
