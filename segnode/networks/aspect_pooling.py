@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from torch import fx, Tensor
 
-import torch
-from torch import fx, nn, Tensor
-
-from segnode.networks.pooling import grid_enlarge, pooling_matrix
+from segnode.networks.pooling import pooling_matrix, PyramidPooling, weigh
 
 
 def aspect_pool(x: Tensor, bins: int) -> Tensor:
@@ -20,7 +17,7 @@ def aspect_pool(x: Tensor, bins: int) -> Tensor:
     height, width = x.shape[2], x.shape[3]
     rows = pooling_matrix(height, bins, x)
     columns = pooling_matrix(width, columns_for(height, width, bins), x)
-    return torch.matmul(torch.matmul(rows, x), torch.transpose(columns, 0, 1))
+    return weigh(rows, x, columns)
 
 
 @fx.wrap  # a leaf: its result is a number only once the sizes are frozen
@@ -29,31 +26,7 @@ def columns_for(height: int, width: int, rows: int) -> int:
     return max(1, round(rows * int(width) / int(height)))
 
 
-class AspectPyramid(nn.Module):
-    """The map beside its averages over several grids of square cells, projected and enlarged.
+class AspectPyramid(PyramidPooling):
+    """Pyramid pooling over grids of square cells; ``bins`` are the rows of each grid."""
 
-    Args:
-        branches: for each entry of ``bins`` the module that follows its pooling.
-        bins: rows of each grid.
-        align_corners: of the bilinear enlargement.
-
-    Shape:
-        (N, C, H, W) -> (N, C + the branches' channels, H, W), in the order of ``bins``.
-    """
-
-    def __init__(
-        self, branches: Sequence[nn.Module], bins: Sequence[int], *, align_corners: bool = False
-    ) -> None:
-        super().__init__()
-        if len(branches) != len(bins):
-            raise ValueError('pyramid pooling needs one branch for each number of bins')
-        self.branches = nn.ModuleList(branches)
-        self.bins = tuple(bins)
-        self.align_corners = align_corners
-
-    def forward(self, x: Tensor) -> Tensor:
-        size = x.shape[2], x.shape[3]
-        parts = [x]
-        for branch, bins in zip(self.branches, self.bins):
-            parts.append(grid_enlarge(branch(aspect_pool(x, bins)), size, self.align_corners))
-        return torch.cat(parts, 1)
+    pool = staticmethod(aspect_pool)

@@ -58,11 +58,13 @@ class BayesianSegNet(nn.Module):
     Encoder-Decoder Architectures for Scene Understanding" (arXiv 1511.02680, 2015).
     VGG16's convolutions and their mirror image, joined by max-unpooling; with dropout kept on
     while predicting (see :meth:`sample_dropout`), several passes are samples of the posterior:
-    their mean softmax is the prediction, their variance the model's uncertainty.
+    their mean softmax is the prediction, their variance the model's uncertainty. The deploy graph
+    does that where samples are asked for (``segnode.runtimes.monte_carlo``).
 
     Args:
         num_classes: channels of the logits.
         dropout: probability at each of the six places.
+        width: factor on the channels of every unit, for small machines; 1 is the published one.
         singha_form: the form of Singha et al.'s baseline instead of Kendall's: the input is
             normalised by local response, the last unit has two convolutions of 64 channels and
             the classifier is 1x1 (29,481,299 parameters with 19 classes).
@@ -84,20 +86,24 @@ class BayesianSegNet(nn.Module):
     output_stride = 1
     size_multiple = 32
     upsampling = 'bilinear'
+    monte_carlo = True
 
     def __init__(
-        self, num_classes: int, *, dropout: float = 0.5, singha_form: bool = False
+        self, num_classes: int, *, dropout: float = 0.5, width: float = 1.0,
+        singha_form: bool = False,
     ) -> None:
         super().__init__()
+        if width <= 0:
+            raise ValueError(f'width must be above 0, not {width}')
         self.normalise_input = singha_form
         decoder = (*DECODER[:-1], (64, 64)) if singha_form else DECODER
         self.encoder = nn.ModuleList()
         channels = 3
-        for widths in ENCODER:
+        for widths in _scaled(ENCODER, width):
             self.encoder.append(_unit(channels, widths))
             channels = widths[-1]
         self.decoder = nn.ModuleList()
-        for widths in decoder:
+        for widths in _scaled(decoder, width):
             self.decoder.append(_unit(channels, widths))
             channels = widths[-1]
         kernel = 1 if singha_form else 3
@@ -128,6 +134,10 @@ class BayesianSegNet(nn.Module):
             if index < 3:
                 x = self.dropouts[3 + index](x)
         return self.classifier(x)
+
+
+def _scaled(units: Widths, factor: float) -> Widths:
+    return tuple(tuple(max(1, round(width * factor)) for width in unit) for unit in units)
 
 
 def _unit(in_channels: int, widths: tuple[int, ...]) -> nn.Sequential:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.backbones import enlarge, init_kaiming, resnet
 from segnode.networks.blocks import conv_norm, global_average, upsample2
 
 
@@ -30,15 +30,16 @@ class ContextPath(nn.Module):
     Args:
         channels: of the outputs.
         nearest: enlarge by nearest neighbour instead of bilinearly.
+        resnet_variant: form of the ResNet-18, see ``backbones.VARIANTS``.
 
     Shape:
         (N, 3, H, W) -> (N, channels, H / 8, W / 8), (N, channels, H / 16, W / 16).
     """
 
-    def __init__(self, channels: int, *, nearest: bool) -> None:
+    def __init__(self, channels: int, *, nearest: bool, resnet_variant: str = 'b') -> None:
         super().__init__()
         self.nearest = nearest
-        self.backbone = ResNet(18)
+        self.backbone = resnet(18, resnet_variant)
         self.pooled = conv_norm(512, channels)
         self.refine16 = AttentionRefinement(256, channels)
         self.refine32 = AttentionRefinement(512, channels)
@@ -106,6 +107,7 @@ class BiSeNet(nn.Module):
             layer with batch normalisation (13,275,539 parameters).
         nearest: enlarge inside the context path by nearest neighbour, as CoinCheung does.
         auxiliary: build the two training-only heads, on the context path at 1/8 and 1/16.
+        resnet_variant: form of the ResNet-18, see ``backbones.VARIANTS``; Fast_Seg's is s.
 
     Shape:
         float (N, 3, H, W), H and W multiples of 32 -> logits (N, num_classes, H/8, W/8). In
@@ -113,10 +115,11 @@ class BiSeNet(nn.Module):
         enlarges bilinearly. The loss is the sum of all three, each with weight 1.
 
     Published (theirs, not ours): Cityscapes val 74.8 / test 74.7 mIoU (ResNet-18, quoted from
-    the table of zh320/realtime-semantic-segmentation-pytorch); 75.44 val for CoinCheung's
-    implementation, which this follows; 13.4 M parameters and 119 G multiply-adds at 1024x2048
-    (FCHarDNet's table). 13,340,563 parameters are counted without the auxiliary heads. "49.0 M"
-    elsewhere is most probably the size of the weights in MB.
+    the table of zh320/realtime-semantic-segmentation-pytorch, which states no input size); 75.44
+    val for CoinCheung's implementation, which this follows (its README); 13.4 M parameters and
+    119 G multiply-adds at 1024x2048 (FCHarDNet's table). 13,340,563 parameters are counted
+    without the auxiliary heads. "49.0 M" elsewhere is most probably the size of the weights in
+    MB.
 
     Reference:
         architecture: github CoinCheung/BiSeNet 6b4b67a and lxtGH/Fast_Seg 7895738. Unsettled:
@@ -138,6 +141,7 @@ class BiSeNet(nn.Module):
         reduction: int | None = 1,
         nearest: bool = False,
         auxiliary: bool = True,
+        resnet_variant: str = 'b',
     ) -> None:
         super().__init__()
         self.spatial = nn.Sequential(
@@ -146,12 +150,13 @@ class BiSeNet(nn.Module):
             conv_norm(64, 64, 3, 2),
             conv_norm(64, 128),
         )
-        self.context = ContextPath(128, nearest=nearest)
+        self.context = ContextPath(128, nearest=nearest, resnet_variant=resnet_variant)
         self.fusion = FeatureFusion(128 + 128, 256, reduction)
         self.head = _head(256, head_width, num_classes)
         self.auxiliary = nn.ModuleList(
             _head(128, 64, num_classes) for _ in range(2 if auxiliary else 0)
         )
+        self.auxiliary_kinds = ('classes',) * len(self.auxiliary)
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -173,9 +173,9 @@ class BiSeNetV2(nn.Module):
         The caller enlarges bilinearly. The loss is the sum of all five, each with weight 1.
 
     Published (theirs, not ours): Cityscapes test 72.6 mIoU at 156 FPS on a GTX 1080 Ti for a
-    2048x1024 input (paper's abstract); val 73.4 (paper), 74.95 (CoinCheung's implementation,
-    trained on crops of 512x1024).
-    3,358,627 parameters are counted without the auxiliary heads.
+    2048x1024 input (paper's abstract); val 73.4 (the paper's, in the table of
+    zh320/realtime-semantic-segmentation-pytorch), 74.95 (CoinCheung's implementation, trained on
+    crops of 512x1024; its README). 3,358,627 parameters are counted without the auxiliary heads.
 
     Reference:
         architecture: github CoinCheung/BiSeNet 6b4b67a; the outputs equal those of that code for
@@ -210,6 +210,7 @@ class BiSeNetV2(nn.Module):
             AuxiliaryHead(channels, stride, num_classes)
             for channels, stride in (taps if auxiliary else ())
         )
+        self.auxiliary_kinds = ('classes',) * len(self.auxiliary)
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -138,6 +138,7 @@ class InvertedResidual(nn.Module):
         out_channels: channels of the output.
         stride: stride of the depthwise convolution.
         expansion: hidden channels are ``expansion * in_channels``.
+        dilation: of the depthwise convolution.
         skip: add the input to the output (needs stride 1 and equal channels).
         activation: after the first two convolutions.
         unit: makes convolution and normalisation: ``conv_bn`` or ``conv_norm``.
@@ -156,6 +157,7 @@ class InvertedResidual(nn.Module):
         *,
         stride: int = 1,
         expansion: int = 6,
+        dilation: int = 1,
         skip: bool = False,
         activation: type[nn.Module] = nn.SiLU,
         unit: Callable[..., nn.Sequential] = conv_bn,
@@ -166,7 +168,9 @@ class InvertedResidual(nn.Module):
         hidden = expansion * in_channels
         self.skip = skip
         self.expand = unit(in_channels, hidden, activation=activation)
-        self.depthwise = unit(hidden, hidden, 3, stride, groups=hidden, activation=activation)
+        self.depthwise = unit(
+            hidden, hidden, 3, stride, groups=hidden, dilation=dilation, activation=activation
+        )
         self.project = unit(hidden, out_channels, activation=None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,21 +185,56 @@ def inverted_residuals(
     *,
     stride: int = 1,
     expansion: int = 6,
+    dilation: int = 1,
+    skips: bool = True,
     activation: type[nn.Module] = nn.SiLU,
 ) -> nn.Sequential:
-    """``repeats`` inverted residuals; the first has the stride and never a skip."""
-    units = [
+    """``repeats`` inverted residuals.
+
+    The first has the stride and the dilation and never a skip; all others have one if ``skips``.
+    """
+    first = InvertedResidual(
+        in_channels, out_channels, stride=stride, expansion=expansion, dilation=dilation,
+        activation=activation,
+    )
+    others = (
         InvertedResidual(
-            in_channels, out_channels, stride=stride, expansion=expansion, activation=activation
-        )
-    ]
-    units += [
-        InvertedResidual(
-            out_channels, out_channels, expansion=expansion, skip=True, activation=activation
+            out_channels, out_channels, expansion=expansion, skip=skips, activation=activation
         )
         for _ in range(repeats - 1)
-    ]
-    return nn.Sequential(*units)
+    )
+    return nn.Sequential(first, *others)
+
+
+class DilatedCascade(nn.Module):
+    """A 1x1 reduction and dilated separable convolutions in a chain, all side by side.
+
+    Args:
+        channels: of the input and of the output; each part has its share of them.
+        dilations: of the chain's convolutions.
+        reuse: all but the first take the reduced map as well, added to what the one before gives.
+
+    Shape:
+        (N, channels, H, W) -> (N, channels, H, W).
+    """
+
+    def __init__(
+        self, channels: int, dilations: tuple[int, ...] = (6, 12, 18), *, reuse: bool = False
+    ) -> None:
+        super().__init__()
+        part = channels // (len(dilations) + 1)
+        self.reuse = reuse
+        self.reduce = conv_bn(channels, part, bias=False, activation=nn.ReLU)
+        self.cascade = nn.ModuleList(
+            separable_conv_bn(part, part, 3, dilation=d, activation=nn.ReLU) for d in dilations
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [self.reduce(x)]
+        for index, conv in enumerate(self.cascade):
+            again = self.reuse and index > 0
+            parts.append(conv(parts[0] + parts[-1] if again else parts[-1]))
+        return torch.cat(parts, 1)
 
 
 class FusionNode(nn.Module):
@@ -226,6 +265,18 @@ class FusionNode(nn.Module):
         if self.activate:
             total = F.silu(total)
         return self.bn(self.conv(total))
+
+
+class ReLU6(nn.Module):
+    """min(max(x, 0), 6), by the function that torch2trt converts (nn.ReLU6 calls another)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear, corners not aligned: (N, C, H, W) -> (N, C, factor * H, factor * W)."""
+    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
 
 
 def upsample2(x: Tensor) -> Tensor:

@@ -5,17 +5,9 @@
 from __future__ import annotations
 
 from torch import nn, Tensor
-import torch.nn.functional as F
 
-from segnode.networks.blocks import conv_norm
+from segnode.networks.blocks import conv_norm, ReLU6, resize
 from segnode.networks.separable_blocks import bottlenecks, ds_conv
-
-
-class ReLU6(nn.Module):
-    """min(max(x, 0), 6), by the function that torch2trt converts (nn.ReLU6 calls another)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x)
 
 
 class ContextNet(nn.Module):
@@ -43,13 +35,15 @@ class ContextNet(nn.Module):
 
     Parameters at 19 classes: 858,259 ('pointwise' 856,851, 'dense' 987,923).
 
-    Published (theirs, not ours): Cityscapes test 66.1 mIoU at 1024x2048, 18.3 fps there (41.9 with
-    the branches pipelined, Titan X), 0.85 M parameters.
+    Published (theirs, not ours): Cityscapes test 66.1 mIoU at 1024x2048, 18.3 fps there, 41.9
+    with the branches pipelined (the paper's abstract); val 65.9, 0.85 M parameters (the paper's,
+    in the table of zh320/realtime-semantic-segmentation-pytorch).
 
     Reference:
         architecture: the paper through two independent open implementations. Unsettled:
-        ``last``. The separable 3x3 agrees both with their kernel and with the published count.
-        No auxiliary head: no source that was read has one.
+        ``last``, of which the separable 3x3 agrees both with their kernel and with the published
+        count, and ``dropout``. The network compression of the abstract is no part of this. No
+        auxiliary head: no source that was read has one.
     """
 
     output_stride = 8
@@ -104,8 +98,3 @@ class ContextNet(nn.Module):
         deep = self.deep(resize(x, 1.0 / self.shrink))
         detail = self.from_shallow(self.shallow(x))
         return self.classifier(detail + self.from_deep(resize(deep, float(self.shrink))))
-
-
-def resize(x: Tensor, factor: float) -> Tensor:
-    """Bilinear: (N, C, H, W) -> (N, C, factor * H, factor * W)."""
-    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)

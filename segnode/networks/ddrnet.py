@@ -127,7 +127,38 @@ class PoolingBranches(nn.Module):
         return [*maps, self.convs[3](global_average(x))]
 
 
-class ContextModule(nn.Module):
+class PooledContext(nn.Module):
+    """The frame of both context modules: the map and its pooled copies, compressed, plus the map.
+
+    Args:
+        in_channels: channels of the input.
+        channels: of the map and of each pooled copy before the compression.
+        out_channels: channels of the output.
+        process: what a subclass's ``scales`` puts the pooled copies through.
+
+    Shape:
+        (N, in_channels, H, W) -> (N, out_channels, H, W).
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, out_channels: int, process: nn.Module
+    ) -> None:
+        super().__init__()
+        self.scale0 = norm_relu_conv(in_channels, channels)
+        self.branches = PoolingBranches(in_channels, channels)
+        self.process = process
+        self.compression = norm_relu_conv(5 * channels, out_channels)
+        self.shortcut = norm_relu_conv(in_channels, out_channels)
+
+    def scales(self, x: Tensor) -> list[Tensor]:
+        """Return maps of the size of ``x`` with 5 * channels together."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compression(torch.cat(self.scales(x), 1)) + self.shortcut(x)
+
+
+class ContextModule(PooledContext):
     """DAPPM: the pooled maps are added one after the other, from fine to coarse.
 
     Shape:
@@ -135,18 +166,14 @@ class ContextModule(nn.Module):
     """
 
     def __init__(self, in_channels: int, channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.scale0 = norm_relu_conv(in_channels, channels)
-        self.branches = PoolingBranches(in_channels, channels)
-        self.process = nn.ModuleList(norm_relu_conv(channels, channels, 3) for _ in range(4))
-        self.compression = norm_relu_conv(5 * channels, out_channels)
-        self.shortcut = norm_relu_conv(in_channels, out_channels)
+        steps = nn.ModuleList(norm_relu_conv(channels, channels, 3) for _ in range(4))
+        super().__init__(in_channels, channels, out_channels, steps)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def scales(self, x: Tensor) -> list[Tensor]:
         scales = [self.scale0(x)]
-        for process, pooled in zip(self.process, self.branches(x)):
-            scales.append(process(scales[-1] + pooled))
-        return self.compression(torch.cat(scales, 1)) + self.shortcut(x)
+        for step, pooled in zip(self.process.children(), self.branches(x)):
+            scales.append(step(scales[-1] + pooled))
+        return scales
 
 
 def segmentation_head(in_channels: int, channels: int, num_classes: int) -> nn.Sequential:
@@ -159,7 +186,31 @@ def segmentation_head(in_channels: int, channels: int, num_classes: int) -> nn.S
     )
 
 
-class DDRNet23Slim(nn.Module):
+class DualResolutionNet(nn.Module):
+    """What DDRNet and PIDNet have in common: sizes, and the trunk up to where branches part.
+
+    Args:
+        width: channels of the stem.
+
+    Shape:
+        ``trunk``: (N, 3, H, W) -> (N, 2 * width, H / 8, W / 8), rectified.
+    """
+
+    output_stride = 8
+    size_multiple = 64
+    upsampling = 'bilinear'
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem = convolution_stem(width)
+        self.layer1 = residual_stage(width, width, 2)
+        self.layer2 = residual_stage(width, 2 * width, 2, 2)
+
+    def trunk(self, x: Tensor) -> Tensor:
+        return F.relu(self.layer2(F.relu(self.layer1(self.stem(x)))))
+
+
+class DDRNet23Slim(DualResolutionNet):
     """DDRNet-23-slim, the deep dual-resolution network.
 
     Hong, Pan, Sun, Jia: "Deep Dual-resolution Networks for Real-time and Accurate Semantic
@@ -192,16 +243,9 @@ class DDRNet23Slim(nn.Module):
         Unsettled: nothing of the architecture.
     """
 
-    output_stride = 8
-    size_multiple = 64
-    upsampling = 'bilinear'
-
     def __init__(self, num_classes: int, *, auxiliary: bool = True) -> None:
-        super().__init__()
         width = 32
-        self.stem = convolution_stem(width)
-        self.layer1 = residual_stage(width, width, 2)
-        self.layer2 = residual_stage(width, 2 * width, 2, 2)
+        super().__init__(width)
         self.low3 = residual_stage(2 * width, 4 * width, 2, 2)
         self.low4 = residual_stage(4 * width, 8 * width, 2, 2)
         self.low5 = Bottleneck(8 * width, 8 * width, 2)
@@ -218,10 +262,11 @@ class DDRNet23Slim(nn.Module):
         self.context = ContextModule(16 * width, 128, 4 * width)
         self.head = segmentation_head(4 * width, 64, num_classes)
         self.auxiliary = segmentation_head(2 * width, 64, num_classes) if auxiliary else None
+        self.auxiliary_kinds = ('classes',) if auxiliary else ()
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        common = F.relu(self.layer2(F.relu(self.layer1(self.stem(x)))))
+        common = self.trunk(x)
 
         low = self.low3(common)
         high = self.high3(common)

@@ -177,6 +177,7 @@ class DeepLabV3PlusMobileNetV2(nn.Module):
         bare depthwise convolution of the first unit at 1/8). Differences: the backbone's
         batch normalisation has epsilon 1e-5, which PyTorch's ImageNet weights were trained with;
         strided convolutions pad both sides; logits instead of softmax values are enlarged.
+        Unsettled: what the tables of their papers give for it.
     """
 
     output_stride = 8

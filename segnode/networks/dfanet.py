@@ -132,8 +132,9 @@ class DFANet(nn.Module):
         enlarged bilinearly. In training mode, with ``auxiliary``, a tuple: the logits, and
         auxiliary logits at 1/16 and 1/32.
 
-    Published (theirs, not ours): Cityscapes test 71.3 mIoU at 1024x1024, 3.4 G multiply-adds;
-    70.3 at 512x1024, 1.7 G, 160 frames/s on a TitanX (the paper's abstract). No
+    Published (theirs, not ours): Cityscapes test 71.3 mIoU with 3.4 G operations, and 70.3 with
+    1.7 G and 160 frames/s on a Titan X, on a smaller image (the paper's abstract, which states
+    neither size; this network has 3.7 G multiply-adds at 1024x1024 and 1.8 G at 512x1024). No
     re-implementation reaches these.
 
     Reference:
@@ -172,6 +173,7 @@ class DFANet(nn.Module):
         self.auxiliary = nn.ModuleList(
             _auxiliary_head(c4, num_classes) for _ in range(2 if auxiliary else 0)
         )
+        self.auxiliary_kinds = ('classes',) * len(self.auxiliary)
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -195,8 +197,14 @@ class DFANetB(DFANet):
     """DFANet B: A with fewer channels (32, 64, 128).
 
     Li, Xiong, Fan, Sun: "DFANet: Deep Feature Aggregation for Real-Time Semantic Segmentation"
-    (CVPR 2019). See :class:`DFANet` for the idea, the shapes and what is unsettled.
-    1,099,883 parameters with 19 classes without the auxiliary heads.
+    (CVPR 2019). See :class:`DFANet` for the idea, the arguments and what is unsettled.
+
+    Shape:
+        float (N, 3, H, W), H and W multiples of 64 -> logits (N, num_classes, H/4, W/4), and the
+        auxiliary ones, as :class:`DFANet`.
+
+    Published: no figure is quoted here, none was at hand at its source. 1,099,883 parameters with
+    19 classes without the auxiliary heads.
     """
 
     def __init__(

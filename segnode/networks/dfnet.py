@@ -141,7 +141,8 @@ class DF1Seg(DFSeg):
         either mode. The caller enlarges bilinearly.
 
     Published (theirs, not ours), 1024x2048: Cityscapes val 74.1 / test 73.0 mIoU, 106.1 FPS on
-    a GTX 1080 Ti with TensorRT 3. 13,107,243 parameters in training and in inference.
+    a GTX 1080 Ti with TensorRT 3 (README of their code). 13,107,243 parameters in training and
+    in inference.
 
     Reference:
         architecture: the authors' prototxt (github lixincn2015/Partial-Order-Pruning e136726).
@@ -158,7 +159,10 @@ class DF1Seg(DFSeg):
 
 
 class DF2Seg1(DFSeg):
-    """DF2-Seg1: the deeper backbone DF2 with the narrow decoder; see :class:`DF1Seg`.
+    """DF2-Seg1: the deeper backbone DF2 with the narrow decoder.
+
+    Li, Zhou, Pan, Feng: "Partial Order Pruning" (CVPR 2019). See :class:`DF1Seg` for the idea,
+    the source and what is unsettled.
 
     Args:
         num_classes: channels of the logits, and of the decoder at 1/8 and 1/16.
@@ -167,7 +171,8 @@ class DF2Seg1(DFSeg):
         float (N, 3, H, W), H and W multiples of 32 -> logits (N, num_classes, H/8, W/8).
 
     Published (theirs, not ours), 1024x2048: Cityscapes val 75.9 / test 74.8 mIoU, 67.2 FPS on a
-    GTX 1080 Ti with TensorRT 3. 22,498,216 parameters in training and in inference.
+    GTX 1080 Ti with TensorRT 3 (README of their code). 22,498,216 parameters in training and in
+    inference.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -175,7 +180,10 @@ class DF2Seg1(DFSeg):
 
 
 class DF2Seg2(DFSeg):
-    """DF2-Seg2: the deeper backbone DF2 with a wide decoder; see :class:`DF1Seg`.
+    """DF2-Seg2: the deeper backbone DF2 with a wide decoder.
+
+    Li, Zhou, Pan, Feng: "Partial Order Pruning" (CVPR 2019). See :class:`DF1Seg` for the idea,
+    the source and what is unsettled.
 
     Args:
         num_classes: channels of the logits, and of the decoder at 1/8.
@@ -184,7 +192,8 @@ class DF2Seg2(DFSeg):
         float (N, 3, H, W), H and W multiples of 32 -> logits (N, num_classes, H/8, W/8).
 
     Published (theirs, not ours), 1024x2048: Cityscapes val 76.9 / test 75.3 mIoU, 56.3 FPS on a
-    GTX 1080 Ti with TensorRT 3. 24,115,147 parameters in training and in inference.
+    GTX 1080 Ti with TensorRT 3 (README of their code). 24,115,147 parameters in training and in
+    inference.
     """
 
     def __init__(self, num_classes: int) -> None:

@@ -143,6 +143,9 @@ class ESPNet(nn.Module):
         image_in_detail: the decoder's finest correction takes the stem joined with the image (19
             channels: the authors' training file and their CamVid weights) instead of the stem
             alone (16 channels: their test file and their Cityscapes weights).
+        width: channels of the decoder and of the encoder's scores, by default ``num_classes``.
+            More of them than classes is what is left of the authors' weights, which were trained
+            with void as a class, when that output is dropped: the last layer alone gets smaller.
 
     Shape:
         float (N, 3, H, W), H and W multiples of 8 -> logits (N, num_classes, H, W).
@@ -161,23 +164,26 @@ class ESPNet(nn.Module):
     upsampling = 'bilinear'
 
     def __init__(
-        self, num_classes: int, *, p: int = 2, q: int = 8, image_in_detail: bool = False
+        self,
+        num_classes: int,
+        *,
+        p: int = 2,
+        q: int = 8,
+        image_in_detail: bool = False,
+        width: int | None = None,
     ) -> None:
         super().__init__()
+        width = num_classes if width is None else width
         self.image_in_detail = image_in_detail
-        self.encoder = ESPNetC(num_classes, p=p, q=q)
-        self.score_norm = nn.BatchNorm2d(num_classes, eps=1e-3)
-        self.up3 = _enlarging(num_classes)
-        self.lateral2 = same_conv(64 + 64 + 3, num_classes, 1)
-        self.fuse2 = nn.Sequential(
-            norm_prelu(2 * num_classes), ESP(2 * num_classes, num_classes)
-        )
-        self.up2 = nn.Sequential(_enlarging(num_classes), *norm_prelu(num_classes))
+        self.encoder = ESPNetC(width, p=p, q=q)
+        self.score_norm = nn.BatchNorm2d(width, eps=1e-3)
+        self.up3 = _enlarging(width)
+        self.lateral2 = same_conv(64 + 64 + 3, width, 1)
+        self.fuse2 = nn.Sequential(norm_prelu(2 * width), ESP(2 * width, width))
+        self.up2 = nn.Sequential(_enlarging(width), *norm_prelu(width))
         detail = 16 + 3 if image_in_detail else 16
-        self.fuse1 = nn.Sequential(
-            same_conv(num_classes + detail, num_classes, 3), *norm_prelu(num_classes)
-        )
-        self.up1 = _enlarging(num_classes)
+        self.fuse1 = nn.Sequential(same_conv(width + detail, width, 3), *norm_prelu(width))
+        self.up1 = nn.ConvTranspose2d(width, num_classes, 2, stride=2, bias=False)
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor:

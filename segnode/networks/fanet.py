@@ -67,7 +67,8 @@ class FANet(nn.Module):
     Parameters at 19 classes: 1,128,019 (1,151,411 with the batch-norm statistics).
 
     Published (theirs, not ours): Cityscapes val 65.9 / test 64.08 mIoU at 1024x2048, 1.1 M
-    parameters, 5.8 G operations; 74 images/s at 1024x2048, TensorRT FP16, TITAN RTX, batch 4.
+    parameters, 5.8 G operations (README and test server file of github tanmaysingha/FANet); 74
+    images/s at 1024x2048, TensorRT FP16, TITAN RTX, batch 4 (github tanmaysingha/SFRSeg).
 
     Reference:
         architecture: the authors' models/FANet.py (github tanmaysingha/FANet, 80cdddc). A picture

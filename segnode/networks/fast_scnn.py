@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from segnode.networks.backbones import enlarge
 from segnode.networks.blocks import conv_norm
 from segnode.networks.pooling import PyramidPooling
 from segnode.networks.separable_blocks import bottlenecks, ds_conv
@@ -29,6 +32,11 @@ class FastSCNN(nn.Module):
         fusion_dilation: dilation of the depthwise convolution in the fusion (4 in the
             FSFFNet authors' code; 1 in most open implementations).
         dropout: probability of the dropout before the classifier (the paper gives no rate).
+        projection_size: kernel size of that projection (3 in MMSegmentation's).
+        depthwise_activation: a ReLU between the two parts of the separable convolutions too
+            (Tramac's; the paper says none).
+        padded_stem: the first convolution pads (Tramac's does not).
+        align_corners: of the enlargements inside (Tramac's has aligned corners).
         auxiliary: in training mode also give the logits of two auxiliary heads.
 
     Shape:
@@ -41,11 +49,14 @@ class FastSCNN(nn.Module):
 
     Published (theirs, not ours): Cityscapes val 68.62 from scratch, test 68.0 mIoU at 1024x2048,
     123.5 fps on a Titan; 62.8 mIoU and 285.8 fps at 512x1024, 51.9 and 485.4 at 256x512;
-    1.11 M parameters.
+    1.11 M parameters (the paper).
 
     Reference:
         architecture: the paper; MMSegmentation's and Tramac's implementations for the pyramid
-        and the auxiliary heads, whose form the paper does not give. Unsettled: ``projection``.
+        and the auxiliary heads, whose form the paper does not give. Unsettled: ``projection``,
+        ``dropout``.
+        With the arguments that ``import-weights`` sets, the logits equal those of either
+        implementation for equal weights.
     """
 
     output_stride = 8
@@ -60,20 +71,33 @@ class FastSCNN(nn.Module):
         projection: bool = True,
         fusion_dilation: int = 4,
         dropout: float = 0.1,
+        projection_size: int = 1,
+        depthwise_activation: bool = False,
+        padded_stem: bool = True,
+        align_corners: bool = False,
         auxiliary: bool = True,
     ) -> None:
         super().__init__()
         width = 128
+        self.align_corners = align_corners
+        separable = functools.partial(
+            ds_conv, depthwise_activation=nn.ReLU if depthwise_activation else None
+        )
+        first = nn.Conv2d(3, 32, 3, 2, padding=int(padded_stem), bias=False)
         self.stem = nn.Sequential(
-            conv_norm(3, 32, 3, 2, activation=nn.ReLU), ds_conv(32, 48, 2), ds_conv(48, 64, 2)
+            nn.Sequential(first, nn.BatchNorm2d(32), nn.ReLU()),
+            separable(32, 48, 2),
+            separable(48, 64, 2),
         )
         self.bottlenecks = nn.Sequential(
             bottlenecks(64, 64, 3, 2), bottlenecks(64, 96, 3, 2), bottlenecks(96, width, 3)
         )
         pooled = [conv_norm(width, width // 4, activation=nn.ReLU) for _ in range(4)]
-        self.pyramid = PyramidPooling(pooled, (1, 2, 3, 6), identity=projection)
+        self.pyramid = PyramidPooling(
+            pooled, (1, 2, 3, 6), identity=projection, align_corners=align_corners
+        )
         self.projection = (
-            conv_norm(2 * width, width, activation=nn.ReLU) if projection else nn.Identity()
+            conv_norm(2 * width, width, projection_size) if projection else nn.Identity()
         )
         self.low = nn.Sequential(
             conv_norm(
@@ -83,18 +107,19 @@ class FastSCNN(nn.Module):
         )
         self.high = _biased(64, width)
         self.classifier = nn.Sequential(
-            ds_conv(width, width), ds_conv(width, width),
+            separable(width, width), separable(width, width),
             nn.Dropout(dropout), nn.Conv2d(width, num_classes, 1),
         )
         self.auxiliary = nn.ModuleList(
             _auxiliary_head(channels, num_classes) for channels in (64, width)
         ) if auxiliary else None
+        self.auxiliary_kinds = ('classes', 'classes') if auxiliary else ()
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         high = self.stem(x)
         low = self.projection(self.pyramid(self.bottlenecks(high)))
-        enlarged = F.interpolate(low, scale_factor=4.0, mode='bilinear', align_corners=False)
-        logits = self.classifier(F.relu(self.high(high) + self.low(enlarged)))
+        low_enlarged = enlarge(low, 4, align_corners=self.align_corners)
+        logits = self.classifier(F.relu(self.high(high) + self.low(low_enlarged)))
         if not self.training or self.auxiliary is None:
             return logits
         return logits, self.auxiliary[0](high), self.auxiliary[1](low)

@@ -99,17 +99,21 @@ class FSFFNet(nn.Module):
 
     Shape:
         float (N, 3, H, W), H and W multiples of 128 -> logits (N, num_classes, H/2, W/2).
-        The caller enlarges by nearest neighbour, as published.
+        The caller enlarges by nearest neighbour, as published. No auxiliary head.
 
-    Published (theirs, not ours): Cityscapes val 71.8 / test 69.4 mIoU at 1024x2048,
-    BDD100K val 55.2 at 768x1280, 1.3 M parameters.
+    Parameters at 19 classes: 1,226,051 (1,253,075 with the batch-norm statistics).
+
+    Published (theirs, not ours): Cityscapes val 71.8 / test 69.4 mIoU at 1024x2048, the latter
+    with the coarse annotations too; BDD100K val 55.2 at 768x1280; 1.3 M parameters (the README
+    of github tanmaysingha/FSFFNet).
 
     Reference:
         architecture: the authors' models/FSFFNet.py (github tanmaysingha/FSFFNet, 4778b40).
         Unsettled: that file pools the 160-channel FSM map into 64-channel sums and does not
         run; here stride 64 has its own 1x1 projection as in the authors' FANet, the only
-        reading whose count (1,253,075 with batch-norm statistics) rounds to the published
-        1.3 M.
+        reading whose count with the statistics rounds to the published 1.3 M. Unsettled too:
+        ``u4_activation``, and whether the val figure is with other data than Cityscapes' fine
+        annotations.
     """
 
     output_stride = 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.backbones import enlarge, init_kaiming, resize_like, ResNet
 from segnode.networks.blocks import conv_norm
 from segnode.networks.pooling import grid_enlarge, grid_pool, PyramidPooling
 
@@ -26,7 +26,7 @@ class SummedPyramid(nn.Module):
 
 
 class CascadeFusion(nn.Module):
-    """CFF: the coarser map, enlarged by 2 and convolved, plus the projected finer one.
+    """CFF: the coarser map, enlarged and convolved, plus the projected finer one.
 
     Args:
         coarse_channels: of the coarser map.
@@ -34,7 +34,7 @@ class CascadeFusion(nn.Module):
         channels: of the output.
 
     Shape:
-        coarse (N, C, H, W), fine (N, D, 2H, 2W) -> the fused map (N, channels, 2H, 2W), and the
+        coarse (N, C, h, w), fine (N, D, H, W) -> the fused map (N, channels, H, W), and the
         coarse part of the sum, which the auxiliary classifier reads.
     """
 
@@ -44,7 +44,7 @@ class CascadeFusion(nn.Module):
         self.fine = conv_norm(fine_channels, channels, activation=None)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
-        coarse = self.coarse(enlarge(coarse, 2, align_corners=True))
+        coarse = self.coarse(resize_like(coarse, fine, align_corners=True))
         return F.relu(coarse + self.fine(fine)), coarse
 
 
@@ -61,6 +61,7 @@ class ICNet(nn.Module):
         num_classes: channels of the logits.
         full_width: twice the filters, as in :class:`ICNetFull`.
         classifier_bias: the classifiers have biases (Fast_Seg's have none).
+        ceil_mode: as in :class:`ICNetFull`.
         auxiliary: build the two training-only classifiers, on the coarse parts of both fusions.
 
     Shape:
@@ -69,8 +70,9 @@ class ICNet(nn.Module):
         enlarges bilinearly. Loss: cross entropy of all three with weights 1, 0.4, 0.4.
 
     Published (theirs, not ours), half width: Cityscapes val 67.7 / test 69.5 mIoU at 1025x2049,
-    about 30 FPS on a Titan X. 6,699,987 parameters without the auxiliary classifiers (4,902
-    more with them). "26.5 M" elsewhere is most probably the size of the weights in MB.
+    about 30 FPS on a Titan X (README of their code). 6,699,987 parameters without the auxiliary
+    classifiers (4,902 more with them). "26.5 M" elsewhere is most probably the size of the
+    weights in MB.
 
     Reference:
         architecture: the authors' prototxt (github hszhao/ICNet dd2bf78). Inside, every resize
@@ -92,9 +94,11 @@ class ICNet(nn.Module):
         *,
         full_width: bool = False,
         classifier_bias: bool = True,
+        ceil_mode: bool = False,
         auxiliary: bool = True,
     ) -> None:
         super().__init__()
+        self.ceil_mode = ceil_mode
         self.backbone = ResNet(
             50,
             width=64 if full_width else 32,
@@ -130,10 +134,12 @@ class ICNet(nn.Module):
 
         self.classifier = classifier()
         self.auxiliary = nn.ModuleList(classifier() for _ in range(2 if auxiliary else 0))
+        self.auxiliary_kinds = ('classes',) * len(self.auxiliary)
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        medium = self.backbone.stage(1)(self.backbone.forward_stem(_halve(x)))
+        medium = self.backbone.forward_stem(_halve(x), ceil_mode=self.ceil_mode)
+        medium = self.backbone.stage(1)(medium)
         second = list(self.backbone.stage(2).children())
         for block in second[: self.blocks_before_tap]:
             medium = block(medium)
@@ -153,35 +159,49 @@ class ICNet(nn.Module):
 class ICNetFull(ICNet):
     """ICNet at full width: a complete ResNet-50 PSPNet as the smallest branch.
 
-    The cascade of :class:`ICNet` without its pruning, as in github lxtGH/Fast_Seg 7895738, and
-    with that code's differences: the middle branch has the whole second stage, and the pyramid
-    concatenates projected averages and ends in a 3x3 convolution.
+    Zhao, Qi, Shen, Shi, Jia: "ICNet for Real-Time Semantic Segmentation on High-Resolution
+    Images" (ECCV 2018). The cascade of :class:`ICNet` without its pruning, as in github
+    lxtGH/Fast_Seg 7895738, and with that code's differences: the middle branch has the whole
+    second stage, and the pyramid concatenates projected averages and ends in a 3x3 convolution.
 
     Args:
         num_classes: channels of the logits.
         classifier_bias: the classifiers have biases; without them 47,489,184 parameters, as
             Fast_Seg's have.
+        ceil_mode: the backbone's max-pooling rounds sizes up, as Fast_Seg's does, so that the
+            maps behind it have a row and a column more. Weights need what they were trained with;
+            torch2trt does not convert it, ONNX does.
         auxiliary: as in :class:`ICNet`.
 
     Shape:
-        as :class:`ICNet`.
+        float (N, 3, H, W), H and W multiples of 32 -> logits (N, num_classes, H/4, W/4), and the
+        auxiliary ones, as :class:`ICNet`.
 
-    Published (theirs, not ours): Cityscapes val 74.5 mIoU (Fast_Seg's own training), at about
-    129 G multiply-adds for 1024x2048: not to be mixed with the half net's speed. 47,489,241
-    parameters with the auxiliary classifiers, 47,484,339 without.
+    Published (theirs, not ours): Cityscapes val 74.5 mIoU (Fast_Seg's own training; its readme
+    states no input size), at about 129 G multiply-adds for 1024x2048: not to be mixed with the
+    half net's speed. 47,489,241 parameters with the auxiliary classifiers, 47,484,339 without.
 
     Reference:
-        He's deep-stem ResNet-50, dilated by 2 and 4 in its last stages. Fast_Seg's max-pooling
-        rounds sizes up, which adds a row and a column to every deeper map; this one does not.
-        Fast_Seg concatenates the averages before the map, this after it. But for that and the
-        classifiers' biases the outputs equal Fast_Seg's for equal weights.
+        He's deep-stem ResNet-50, dilated by 2 and 4 in its last stages. Fast_Seg concatenates
+        the averages before the map, this after it. But for that the outputs equal Fast_Seg's for
+        equal weights, with ``classifier_bias`` off and ``ceil_mode`` on. Unsettled: as
+        :class:`ICNet`.
     """
 
     def __init__(
-        self, num_classes: int, *, classifier_bias: bool = True, auxiliary: bool = True
+        self,
+        num_classes: int,
+        *,
+        classifier_bias: bool = True,
+        ceil_mode: bool = False,
+        auxiliary: bool = True,
     ) -> None:
         super().__init__(
-            num_classes, full_width=True, classifier_bias=classifier_bias, auxiliary=auxiliary
+            num_classes,
+            full_width=True,
+            classifier_bias=classifier_bias,
+            ceil_mode=ceil_mode,
+            auxiliary=auxiliary,
         )
 
 

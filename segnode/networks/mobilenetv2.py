@@ -5,22 +5,14 @@
 from __future__ import annotations
 
 from torch import nn, Tensor
-import torch.nn.functional as F
 
-from segnode.networks.blocks import conv_norm
+from segnode.networks.blocks import conv_norm, ReLU6
 
 # Expansion, channels, repeats, stride of the first.
 STAGES = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-
-
-class ReLU6(nn.Module):
-    """``F.relu6``: torch2trt has a converter for the function, but not for ``nn.ReLU6``."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu6(x)
 
 
 class Unit(nn.Module):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.backbones import enlarge, init_kaiming, resnet
 from segnode.networks.blocks import conv_norm
 
 TAP_STRIDES = (4, 8, 16, 32)
@@ -98,6 +98,7 @@ class MSFNet(nn.Module):
         num_classes: channels of the logits.
         channels: of every map behind the backbone.
         auxiliary: have the boundary stream, which only training runs (590,977 parameters).
+        resnet_variant: form of the ResNet-18, see ``backbones.VARIANTS``.
 
     Shape:
         float (N, 3, H, W), H and W multiples of 64 -> logits (N, num_classes, H/8, W/8); in
@@ -126,14 +127,20 @@ class MSFNet(nn.Module):
     upsampling = 'bilinear'
 
     def __init__(
-        self, num_classes: int, *, channels: int = 128, auxiliary: bool = True
+        self,
+        num_classes: int,
+        *,
+        channels: int = 128,
+        auxiliary: bool = True,
+        resnet_variant: str = 'b',
     ) -> None:
         super().__init__()
-        self.backbone = ResNet(18)
+        self.backbone = resnet(18, resnet_variant)
         self.reduce = nn.ModuleList(conv_norm(c, channels) for c in self.backbone.channels)
         self.fusion = MultiFeatureFusion(channels)
         self.segmentation = UpsamplingStream(channels, num_classes)
         self.auxiliary = UpsamplingStream(channels, 1) if auxiliary else None
+        self.auxiliary_kinds = ('boundary',) if auxiliary else ()
         for part in (self.reduce, self.fusion, self.segmentation, self.auxiliary):
             if part is not None:
                 init_kaiming(part)

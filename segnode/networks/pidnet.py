@@ -12,9 +12,9 @@ from segnode.networks.backbones import enlarge, init_kaiming
 from segnode.networks.blocks import conv_norm
 from segnode.networks.ddrnet import (
     Bottleneck,
-    convolution_stem,
+    DualResolutionNet,
     norm_relu_conv,
-    PoolingBranches,
+    PooledContext,
     residual_stage,
     ResidualBlock,
     segmentation_head,
@@ -46,7 +46,7 @@ class PixelAttentionFusion(nn.Module):
         return (1.0 - gate) * fine + gate * enlarge(coarse, self.factor)
 
 
-class ParallelContextModule(nn.Module):
+class ParallelContextModule(PooledContext):
     """PAPPM: DDRNet's context module with its four poolings side by side.
 
     Shape:
@@ -54,18 +54,13 @@ class ParallelContextModule(nn.Module):
     """
 
     def __init__(self, in_channels: int, channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.scale0 = norm_relu_conv(in_channels, channels)
-        self.branches = PoolingBranches(in_channels, channels)
-        self.process = norm_relu_conv(4 * channels, 4 * channels, 3, groups=4)
-        self.compression = norm_relu_conv(5 * channels, out_channels)
-        self.shortcut = norm_relu_conv(in_channels, out_channels)
+        at_once = norm_relu_conv(4 * channels, 4 * channels, 3, groups=4)
+        super().__init__(in_channels, channels, out_channels, at_once)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def scales(self, x: Tensor) -> list[Tensor]:
         scale0 = self.scale0(x)
-        scales = torch.cat([pooled + scale0 for pooled in self.branches(x)], 1)
-        scales = torch.cat([scale0, self.process(scales)], 1)
-        return self.compression(scales) + self.shortcut(x)
+        pooled = torch.cat([pooled + scale0 for pooled in self.branches(x)], 1)
+        return [scale0, self.process(pooled)]
 
 
 class BoundaryFusion(nn.Module):
@@ -87,7 +82,7 @@ class BoundaryFusion(nn.Module):
         )
 
 
-class PIDNetS(nn.Module):
+class PIDNetS(DualResolutionNet):
     """PIDNet-S.
 
     Xu, Xiong, Bhattacharyya: "PIDNet: A Real-time Semantic Segmentation Network Inspired by PID
@@ -125,17 +120,9 @@ class PIDNetS(nn.Module):
         architecture.
     """
 
-    output_stride = 8
-    size_multiple = 64
-    upsampling = 'bilinear'
-
     def __init__(self, num_classes: int, *, auxiliary: bool = True) -> None:
-        super().__init__()
         width = 32
-        self.stem = convolution_stem(width)
-        self.layer1 = residual_stage(width, width, 2)
-        self.layer2 = residual_stage(width, 2 * width, 2, 2)
-
+        super().__init__(width)
         self.i3 = residual_stage(2 * width, 4 * width, 3, 2)
         self.i4 = residual_stage(4 * width, 8 * width, 3, 2)
         self.i5 = nn.Sequential(
@@ -162,10 +149,11 @@ class PIDNetS(nn.Module):
             'detail': segmentation_head(2 * width, 128, num_classes),
             'boundary': segmentation_head(2 * width, 32, 1),
         }) if auxiliary else None
+        self.auxiliary_kinds = ('classes', 'boundary') if auxiliary else ()
         init_kaiming(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        common = F.relu(self.layer2(F.relu(self.layer1(self.stem(x)))))
+        common = self.trunk(x)
 
         i = F.relu(self.i3(common))
         p = F.relu(self.pag3(self.p3(common), self.i3_to_p(i)))

@@ -14,8 +14,8 @@ from segnode.networks.blocks import (
     global_average,
     init_keras,
     inverted_residuals,
-    InvertedResidual,
     max_pool2,
+    resize,
     separable_conv_bn,
     upsample2,
 )
@@ -47,7 +47,7 @@ class ContextMining(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2], x.shape[3]
         image = self.image(global_average(x)).expand(-1, -1, height, width)
-        coarse = _resize(self.coarse(F.avg_pool2d(x, 2)), 2.0)
+        coarse = resize(self.coarse(F.avg_pool2d(x, kernel_size=2, stride=2)), 2.0)
         return torch.cat([self.point(x), self.dilated(x), image, coarse], 1)
 
 
@@ -110,8 +110,9 @@ class SCMNet(nn.Module):
     statistics).
 
     Published (theirs, not ours): Cityscapes val 66.5 mIoU at 1024x2048, BDD100K val 51.2 at
-    768x1280, CamVid (11 classes) val 78.6 / test 71.3 at 640x896; 1.2 M parameters; 27 images/s
-    at 1024x2048, TensorRT FP16, TITAN RTX, batch 4 (of a later variant).
+    768x1280, CamVid (11 classes) val 78.6 / test 71.3 at 640x896; 1.2 M parameters (the README
+    of github tanmaysingha/SCMNet); 27 images/s at 1024x2048, TensorRT FP16, TITAN RTX, batch 4
+    (of a later variant, github tanmaysingha/SFRSeg).
 
     Reference:
         architecture: the authors' models/SCMNet.py (github tanmaysingha/SCMNet, d0403e0).
@@ -133,14 +134,10 @@ class SCMNet(nn.Module):
         def units(
             in_channels: int, out_channels: int, repeats: int, stride: int, expansion: int = 6
         ) -> nn.Sequential:
-            made = inverted_residuals(
+            return inverted_residuals(
                 in_channels, out_channels, repeats,
-                stride=stride, expansion=expansion, activation=act,
+                stride=stride, expansion=expansion, skips=skips, activation=act,
             )
-            for unit in made.children():
-                if isinstance(unit, InvertedResidual) and not skips:
-                    unit.skip = False
-            return made
 
         def shallow(in_channels: int, out_channels: int) -> nn.Sequential:
             return separable_conv_bn(in_channels, out_channels, 3, 2, activation=act)
@@ -172,7 +169,7 @@ class SCMNet(nn.Module):
         init_keras(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        d2 = self.d2(self.d1(_resize(x, 0.5)))
+        d2 = self.d2(self.d1(resize(x, 0.5)))
         s0 = self.s0(x)
         s1 = self.s1(s0)
         f2 = self.context2(F.relu(self.s2(s1) + d2))
@@ -181,7 +178,3 @@ class SCMNet(nn.Module):
         levels = (max_pool2(f5), f5, f4, f2, s1, s0)
         lateral = [project(level) for project, level in zip(self.laterals, levels)]
         return self.classifier(self.fusion(*lateral))
-
-
-def _resize(x: Tensor, factor: float) -> Tensor:
-    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)

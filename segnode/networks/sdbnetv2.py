@@ -6,12 +6,20 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 from torch import fx, nn, Tensor
 import torch.nn.functional as F
 
 from segnode.networks.backbones import enlarge
-from segnode.networks.blocks import conv_bn, init_keras, separable_conv_bn, upsample2
+from segnode.networks.blocks import (
+    conv_bn,
+    DilatedCascade,
+    init_keras,
+    separable_conv_bn,
+    upsample2,
+)
+from segnode.networks.pooling import weigh
 
 
 def window_mean(x: Tensor, window: int) -> Tensor:
@@ -26,24 +34,23 @@ def window_mean(x: Tensor, window: int) -> Tensor:
     """
     rows = window_matrix(x.shape[2], window, x)
     columns = window_matrix(x.shape[3], window, x)
-    return torch.matmul(torch.matmul(rows, x), torch.transpose(columns, 0, 1))
+    return weigh(rows, x, columns)
 
 
-# A leaf to torch.fx, made from a list: a tracer records it as a constant.
-@fx.wrap
+@fx.wrap  # and made by torch.tensor in every call: see pooling.py
 def window_matrix(size: int, window: int, like: Tensor) -> Tensor:
-    """Return the (size, size) matrix of the means, with the device and type of ``like``."""
+    """Return the (1, 1, size, size) matrix of the means, as ``like`` in device and type."""
     return torch.tensor(_window(int(size), window), dtype=like.dtype, device=like.device)
 
 
 @functools.cache
-def _window(size: int, window: int) -> list[list[float]]:
+def _window(size: int, window: int) -> np.ndarray:
     before = (window - 1) // 2
-    matrix = [[0.0] * size for _ in range(size)]
-    for centre, row in enumerate(matrix):
+    matrix = np.zeros((1, 1, size, size))
+    for centre in range(size):
         first = max(centre - before, 0)
         end = min(centre - before + window, size)
-        row[first:end] = [1.0 / (end - first)] * (end - first)
+        matrix[..., centre, first:end] = 1.0 / (end - first)
     return matrix
 
 
@@ -103,26 +110,15 @@ class ShortTermDenseBottleneck(nn.Module):
         return out if self.stride > 1 else out + x
 
 
-class DenseRefinement(nn.Module):
+class DenseRefinement(DilatedCascade):
     """Dilated separable convolutions one after the other, all concatenated, plus the input.
 
     Shape:
-        (N, channels, H, W) -> (N, channels, H, W); each part has ``channels / 4``.
+        (N, channels, H, W) -> (N, channels, H, W).
     """
 
-    def __init__(self, channels: int, dilations: tuple[int, ...] = (6, 12, 18)) -> None:
-        super().__init__()
-        part = channels // (len(dilations) + 1)
-        self.reduce = conv_bn(channels, part, bias=False, activation=nn.ReLU)
-        self.cascade = nn.ModuleList(
-            separable_conv_bn(part, part, 3, dilation=d, activation=nn.ReLU) for d in dilations
-        )
-
     def forward(self, x: Tensor) -> Tensor:
-        parts = [self.reduce(x)]
-        for conv in self.cascade:
-            parts.append(conv(parts[-1]))
-        return F.relu(torch.cat(parts, 1) + x)
+        return F.relu(super().forward(x) + x)
 
 
 class AttentionFusion(nn.Module):

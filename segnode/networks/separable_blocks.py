@@ -20,10 +20,14 @@ def ds_conv(
     stride: int = 1,
     *,
     activation: type[nn.Module] = nn.ReLU,
+    depthwise_activation: type[nn.Module] | None = None,
 ) -> nn.Sequential:
-    """DSConv: depthwise 3x3 without activation, pointwise 1x1 with one; both normalised."""
+    """DSConv: depthwise 3x3, by default not activated, and pointwise 1x1; both normalised."""
     return nn.Sequential(
-        conv_norm(in_channels, in_channels, 3, stride, groups=in_channels, activation=None),
+        conv_norm(
+            in_channels, in_channels, 3, stride,
+            groups=in_channels, activation=depthwise_activation,
+        ),
         conv_norm(in_channels, out_channels, activation=activation),
     )
 

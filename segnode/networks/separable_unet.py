@@ -129,9 +129,9 @@ class SeparableUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         k1 = self.level1(x)
-        k2 = self.level2(F.max_pool2d(k1, 2))
-        k3 = self.level3(F.max_pool2d(k2, 2))
-        k4 = self.level4(F.max_pool2d(k3, 2))
-        out = self.level5(F.max_pool2d(k4, 2))
+        k2 = self.level2(F.max_pool2d(k1, kernel_size=2, stride=2))
+        k3 = self.level3(F.max_pool2d(k2, kernel_size=2, stride=2))
+        k4 = self.level4(F.max_pool2d(k3, kernel_size=2, stride=2))
+        out = self.level5(F.max_pool2d(k4, kernel_size=2, stride=2))
         out = self.up2(k2, self.up3(k3, self.up4(k4, out)))
         return self.classifier(self.up1(k1, out))

@@ -8,7 +8,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from segnode.networks.aspect_pooling import AspectPyramid
-from segnode.networks.backbones import enlarge, init_kaiming, ResNet
+from segnode.networks.backbones import enlarge, init_kaiming, resnet
 from segnode.networks.ddrnet import norm_relu_conv
 
 
@@ -58,6 +58,7 @@ class SwiftNet(nn.Module):
     Args:
         num_classes: channels of the logits.
         width: channels of the decoder.
+        resnet_variant: form of the ResNet-18, see ``backbones.VARIANTS``.
 
     Shape:
         float (N, 3, H, W), H and W multiples of 32 -> logits (N, num_classes, H/4, W/4), in
@@ -82,9 +83,11 @@ class SwiftNet(nn.Module):
     size_multiple = 32
     upsampling = 'bilinear'
 
-    def __init__(self, num_classes: int, *, width: int = 128) -> None:
+    def __init__(
+        self, num_classes: int, *, width: int = 128, resnet_variant: str = 'b'
+    ) -> None:
         super().__init__()
-        self.backbone = ResNet(18)
+        self.backbone = resnet(18, resnet_variant)
         c2, c3, c4, c5 = self.backbone.channels
         self.pyramid = SpatialPyramid(c5, width)
         self.up16 = UpsamplingModule(c4, width)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import functools
 import io
 from typing import Any
@@ -15,37 +16,16 @@ import pytest
 torch = pytest.importorskip('torch')
 
 from torch import nn, Tensor  # noqa: E402
-from torch.overrides import TorchFunctionMode  # noqa: E402
 
 from segnode.labels import load_label_set  # noqa: E402
 from segnode.record import ModelRecord  # noqa: E402
 from segnode.runtimes.graph import deploy_graph, DeployGraph  # noqa: E402
+from segnode.runtimes.torch2trt_functions import unconverted_calls  # noqa: E402
 
 CLASSES = 11
-# Functions that torch2trt converts wrongly or not at all, by the name that torch gives them.
-NOT_CONVERTED = {
-    'argmax', 'argmin', 'topk', 'sort', 'where', 'gather', 'scatter', 'pad', 'pixel_shuffle',
-    'max_unpool2d', 'hardtanh', 'hardswish', 'hardsigmoid', 'to', 'half', 'double', 'nonzero',
-}
 
 
-class _Calls(TorchFunctionMode):
-    """Notes every torch function that is called, and its outcome's shape."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[str, tuple[int, ...], dict[str, Any], tuple[Any, ...]]] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        shape = tuple(out.shape) if isinstance(out, Tensor) else ()
-        self.calls.append((getattr(func, '__name__', ''), shape, kwargs or {}, args))
-        return out
-
-
-class _Balanced(nn.Module):
+class Balanced(nn.Module):
     """A network whose logits are brought to mean 0 and deviation 1 in every class.
 
     An untrained network often gives every pixel the same label; its labels would prove nothing.
@@ -77,6 +57,7 @@ class NetworkCase:
     auxiliary: int = 0  # outputs beside the main one in training mode
     export_size: tuple[int, int] | None = None  # by default the smallest of 64 pixels and more
     agreement: float = 0.999
+    not_converted: tuple[str, ...] = ()  # what torch2trt does not convert of it, each with a why
 
     def create(self, classes: int = CLASSES) -> Any:
         return type(self).factory(classes, **self.args)
@@ -126,6 +107,9 @@ class NetworkCase:
         stride = made.output_stride
         assert outputs[0].shape == (3, CLASSES, size[0] // stride, size[1] // stride)
         assert all(o.dim() == 4 and o.shape[0] == 3 for o in outputs)
+        kinds = getattr(made, 'auxiliary_kinds', ())
+        channels = {'classes': CLASSES, 'boundary': 1}
+        assert [o.shape[1] for o in outputs[1:]] == [channels[kind] for kind in kinds]
         sum((o * torch.randn_like(o)).sum() for o in outputs).backward()
         for name, parameter in made.named_parameters():
             assert parameter.grad is not None, name
@@ -144,59 +128,65 @@ class NetworkCase:
             assert torch.equal(other(image), network(image))
 
     def test_functions(self, network: Any) -> None:
-        """Nothing in place, and nothing that torch2trt converts wrongly or not at all."""
+        """Only what torch2trt converts correctly, and nothing in place."""
         assert not [n for n, m in network.named_modules() if getattr(m, 'inplace', False)]
-        with torch.no_grad(), _Calls() as record:
-            network(_images(1, self.smallest(network)))
-        for name, shape, kwargs, args in record.calls:
-            assert name not in NOT_CONVERTED, name
-            assert not name.endswith('_') or name.endswith('__'), f'{name} is in place'
-            assert not kwargs.get('inplace'), f'{name} is in place'
-            if name.startswith('adaptive_'):
-                assert shape[2:] == (1, 1), f'{name} to {shape[2:]}'
-            if name.startswith('conv_transpose'):
-                padding = kwargs.get('output_padding', args[5] if len(args) > 5 else 0)
-                assert not np.any(padding), 'output_padding'
+        found = unconverted_calls(network, _images(1, self.smallest(network)))
+        assert found == [*self.not_converted]
 
     def test_export(self, network: Any) -> None:
         """The deploy graph as an ONNX file gives the untouched network's labels."""
         onnx = pytest.importorskip('onnx')
         ort = pytest.importorskip('onnxruntime')
-        from segnode.export import OPSET
         size = self.export_size or self.smallest(network, 64)
         record = ModelRecord(
             network='under-test', label_set=load_label_set('camvid'), input_size=size
         )
         images = _uint8(_images(2, size))
-        file = io.BytesIO()
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
+        with torch.inference_mode():
             logits = network(DeployGraph(network, record).prepare(images))
-            balanced = _Balanced(network, logits).eval()
+            balanced = Balanced(network, logits).eval()
             expected = DeployGraph(balanced, record)(images).numpy()
-            torch.onnx.export(
-                deploy_graph(balanced, record, size), (images[:1],), file, dynamo=False,
-                opset_version=OPSET, input_names=['image'], output_names=['labels'],
-                dynamic_axes={'image': {0: 'batch'}, 'labels': {0: 'batch'}},
-            )
-        kinds = {node.op_type for node in onnx.load_from_string(file.getvalue()).graph.node}
+        content = onnx_content(deploy_graph(balanced, record, size), images[:1])
+        kinds = {node.op_type for node in onnx.load_from_string(content).graph.node}
         assert not kinds & {'Dropout', 'If', 'Loop', 'NonZero', 'MaxUnpool'}
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        session = ort.InferenceSession(
-            file.getvalue(), options, providers=['CPUExecutionProvider']
-        )
+        session = ort.InferenceSession(content, options, providers=['CPUExecutionProvider'])
         (labels,) = session.run(None, {'image': images.numpy()})
         assert labels.shape == expected.shape == (2, *size)
         assert len(np.unique(expected)) > CLASSES // 2, 'too few labels to prove anything'
         assert (labels == expected).mean() >= self.agreement
 
 
+def onnx_content(graph: nn.Module, images: Tensor) -> bytes:
+    """Return a deploy graph as an ONNX file's content, its batch symbolic."""
+    from segnode.export import OPSET
+    file = io.BytesIO()
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            graph, (images,), file, dynamo=False, opset_version=OPSET,
+            input_names=['image'], output_names=['labels'],
+            dynamic_axes={'image': {0: 'batch'}, 'labels': {0: 'batch'}},
+        )
+    return file.getvalue()
+
+
 @functools.lru_cache(maxsize=1)  # the tests of one class come one after the other
 def _settled(case: type[NetworkCase]) -> Any:
+    return settled(case().create, lambda made: _images(3, case.smallest(made)))
+
+
+def settled(create: Callable[[], Any], images: Callable[[Any], Tensor]) -> Any:
+    """Return a network with random weights whose batch-norm statistics fit images; eval mode.
+
+    Args:
+        create: makes it.
+        images: gives float (N, 3, H, W) images for it.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        made = case().create()
+        made = create()
         norms = [m for m in made.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         usual = [norm.momentum for norm in norms]
         for norm in norms:
@@ -204,7 +194,7 @@ def _settled(case: type[NetworkCase]) -> Any:
         made.train()
         with torch.no_grad():
             for _ in range(3):
-                made(_images(3, case.smallest(made)))
+                made(images(made))
         for norm, momentum in zip(norms, usual):
             norm.momentum = momentum
     return made.eval()

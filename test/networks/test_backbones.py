@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from segnode.networks.backbones import Bottleneck, ResNet  # noqa: E402
+from segnode.networks.backbones import Bottleneck, ResNet, resnet  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,25 @@ def test_refusals():
         ResNet(18, stride_in_1x1=True)
     with pytest.raises(ValueError, match='three convolutions'):
         ResNet(18, stem=(64, 64))
+
+
+@pytest.mark.parametrize(
+    'depth, variant, millions',
+    # Of timm's results/results-imagenet.csv, with the classifier.
+    [(18, 'b', 11.69), (18, 'd', 11.71), (50, 'b', 25.56), (50, 'c', 25.58), (50, 'd', 25.58),
+     (50, 's', 25.68)],
+)
+def test_variants_have_the_size_of_timms(depth, variant, millions):
+    with torch.device('meta'):
+        network = resnet(depth, variant)
+    classifier = 1000 * (network.channels[-1] + 1)
+    count = sum(p.numel() for p in network.parameters()) + classifier
+    assert round(count / 1e6, 2) == millions
+    averages = [name for name, m in network.named_modules() if isinstance(m, torch.nn.AvgPool2d)]
+    halving = [f'layer{stage}.0.downsample.0' for stage in (2, 3, 4)]
+    assert averages == (halving if variant == 'd' else [])
+
+
+def test_no_such_variant():
+    with pytest.raises(ValueError, match="variant b, c, d, s, not 'x'"):
+        resnet(18, 'x')

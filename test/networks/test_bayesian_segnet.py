@@ -34,6 +34,18 @@ def test_count():
         assert sum(p.numel() for p in BayesianSegNet(19).parameters()) == 29_453_971
 
 
+@pytest.mark.parametrize('args', [{}, {'singha_form': True}])
+def test_width_scales_every_unit(args):
+    with torch.device('meta'):
+        whole, half = BayesianSegNet(5, **args), BayesianSegNet(5, width=0.5, **args)
+    convolutions = [[layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+                    for network in (whole, half)]
+    widths = [[layer.out_channels for layer in layers] for layers in convolutions]
+    assert widths[1] == [width // 2 for width in widths[0][:-1]] + [5]
+    with pytest.raises(ValueError, match='width must be above 0'):
+        BayesianSegNet(5, width=0)
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.float64])
 def test_unpooling_is_pytorchs_with_indices(dtype):
     """Ties, which a ReLU makes in plenty, go to the first pixel; the smallest step counts."""

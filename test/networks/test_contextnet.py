@@ -7,7 +7,9 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
+from segnode.errors import SegnodeError  # noqa: E402
 from segnode.networks.contextnet import ContextNet  # noqa: E402
+from segnode.networks.zoo import network_info  # noqa: E402
 
 
 class TestContextNet(NetworkCase):
@@ -25,9 +27,18 @@ def test_parameters_of_the_other_readings(last: str, parameters: int) -> None:
 @pytest.mark.parametrize('shrink, size', [(2, (16, 48)), (8, (64, 192))])
 def test_other_sizes_of_the_deep_branch(shrink: int, size: tuple[int, int]) -> None:
     network = ContextNet(3, shrink=shrink).eval()
-    assert network.size_multiple == size[0]
+    multiple = size[0]
+    assert network.size_multiple == multiple
     with torch.no_grad():
         assert network(torch.rand(1, 3, *size)).shape == (1, 3, size[0] // 8, size[1] // 8)
+    info = network_info('contextnet')
+    info.check_input_size(size, {'shrink': shrink})
+    wrong = multiple // 2, multiple
+    with pytest.raises(SegnodeError, match=f'multiples of {multiple}, not {wrong[0]}x{multiple}'):
+        info.check_input_size(wrong, {'shrink': shrink})
+    for args in (None, {}, {'shrink': 4}, {'relu6': False}):
+        with pytest.raises(SegnodeError, match='multiples of 32'):
+            info.check_input_size((16, 32), args)
 
 
 def test_the_deep_branch_sees_a_quarter() -> None:

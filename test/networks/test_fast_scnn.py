@@ -41,6 +41,21 @@ class TestFastSCNNWithoutProjection(NetworkCase):
     parameters = 1_105_027
 
 
+class TestFastSCNNAsTramac(NetworkCase):
+    factory = FastSCNN
+    args = {
+        'fusion_dilation': 1, 'depthwise_activation': True, 'padded_stem': False,
+        'align_corners': True, 'auxiliary': False,
+    }
+    parameters = 1_138_051
+
+
+class TestFastSCNNAsMMSegmentation(NetworkCase):
+    factory = FastSCNN
+    args = {'fusion_dilation': 1, 'projection_size': 3, 'auxiliary': False}
+    parameters = 1_138_051 + 8 * 256 * 128  # a 3x3 instead of a 1x1 convolution
+
+
 def test_skips_where_the_shapes_match():
     units = [unit for group in FastSCNN(2).bottlenecks for unit in group]
     assert [unit.skip for unit in units] == 3 * [False, True, True]

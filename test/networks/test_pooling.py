@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 import pytest
 
 torch = pytest.importorskip('torch')
@@ -45,3 +48,28 @@ def test_double_precision_and_gradient() -> None:
     grid_pool(x, 3).sum().backward()
     expected = torch.autograd.grad(F.adaptive_avg_pool2d(x, 3).sum(), x)[0]
     assert x.grad is not None and torch.allclose(x.grad, expected)
+
+
+def test_the_matrices_are_constants_of_an_export() -> None:
+    onnx = pytest.importorskip('onnx')
+    pyramid = PyramidPooling([nn.Conv2d(3, 2, 1)] * 2, (3, 6)).eval()
+    x = torch.randn(1, 3, 20, 28)
+    before = pyramid(x)
+    file = io.BytesIO()
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(pyramid, (x,), file, dynamo=False, opset_version=17)
+    kinds = [node.op_type for node in onnx.load_from_string(file.getvalue()).graph.node]
+    assert kinds.count('MatMul') == 8
+    assert set(kinds) <= {'MatMul', 'Conv', 'Concat', 'Constant', 'Identity'}
+    # What was kept in inference mode and while tracing serves training as well.
+    after = pyramid(x)
+    assert torch.equal(after, before)
+    after.sum().backward()
+
+
+def test_one_size_in_two_types() -> None:
+    x = torch.randn(1, 2, 7, 5)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        assert grid_pool(x.to(dtype), 3).dtype == dtype
+        assert grid_enlarge(x.to(dtype), (9, 9)).dtype == dtype

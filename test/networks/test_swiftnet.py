@@ -17,6 +17,15 @@ class TestSwiftNet(NetworkCase):
     export_size = (160, 224)  # 5x7 at 1/32, which no number of bins divides
 
 
+class TestSwiftNetOnResNet18D(NetworkCase):
+    """With a deep stem, and shortcuts that average."""
+
+    factory = SwiftNet
+    args = {'resnet_variant': 'd'}
+    # Three 3x3 convolutions and two normalisations instead of one 7x7 convolution.
+    parameters = 11_797_071 - 9_408 + 864 + 9_216 + 18_432 + 2 * 64
+
+
 def test_parameters_of_the_parts():
     with torch.device('meta'):
         network = SwiftNet(19)

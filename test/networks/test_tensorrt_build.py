@@ -1,0 +1,78 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT for RTX, which needs no GPU for it, parses every network and builds an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('torch')
+pytest.importorskip('onnx')
+
+from segnode.dependencies import installed
+from segnode.errors import SegnodeError
+from segnode.export import export_onnx
+from segnode.labels import load_label_set
+from segnode.model import Model
+from segnode.networks.zoo import NETWORKS
+from segnode.runtimes.tensorrt_build import (
+    Binding,
+    build_plan,
+    find_tensorrt,
+    TENSORRT_RTX,
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not any(map(installed, TENSORRT_RTX)),
+        reason='TensorRT for RTX is not installed: requirements/tensorrt.txt',
+    ),
+]
+
+SIZE = (512, 1024)
+
+
+@pytest.fixture
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
+    """Return a function that gives the file of an untrained network, its labels unchecked."""
+    monkeypatch.setattr('segnode.export._check_agreement', lambda *_: None)
+
+    def export(name: str, **options: bool) -> bytes:
+        model = Model.untrained(name, load_label_set('cityscapes'), SIZE)
+        return export_onnx(model, path=tmp_path / 'graph.onnx', **options).read_bytes()
+    return export
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_one_image(name: str, exported: Callable[..., bytes]) -> None:
+    shape = (1, *SIZE, 3)
+    plan = build_plan(
+        exported(name), {'image': (shape,) * 3}, tensorrt=find_tensorrt(TENSORRT_RTX))
+    assert plan.inputs == {'image': Binding('uint8', (-1, *SIZE, 3))}
+    assert plan.outputs == {'labels': Binding('uint8', (-1, *SIZE))}
+    assert plan.layers > 50
+    # All the weights are in it, as float32; some networks drop a few of them on the way.
+    assert len(plan.content) > 0.9 * 4 * NETWORKS[name].parameters_at_19
+
+
+def test_batches_and_confidence(exported: Callable[..., bytes]) -> None:
+    one, four = (1, *SIZE, 3), (4, *SIZE, 3)
+    plan = build_plan(
+        exported('fast_scnn', confidence=True), {'image': (one, one, four)},
+        tensorrt=find_tensorrt(TENSORRT_RTX),
+    )
+    assert plan.outputs == {
+        'labels': Binding('uint8', (-1, *SIZE)), 'confidence': Binding('uint8', (-1, *SIZE))}
+
+
+def test_another_size_than_the_files_is_refused_in_tensorrts_words(
+    exported: Callable[..., bytes],
+) -> None:
+    shape = (1, 256, 512, 3)
+    with pytest.raises(SegnodeError, match='builds no engine.*image.*512'):
+        build_plan(
+            exported('fast_scnn'), {'image': (shape,) * 3}, tensorrt=find_tensorrt(TENSORRT_RTX))
