@@ -89,8 +89,21 @@ def find(name_or_path: str, *, required: bool = True) -> Pair | None:
     if network_of(name)[0] and not required:
         return None
     raise SegnodeError(
-        f'there is no model {name!r}; there is {_listing()}; {_FIT} makes one, and '
+        f'there is no model {name!r}; there is {_listing()}; {_making(network_of(name)[0])}, and '
         '$SEGNODE_WEIGHTS may name a folder of more'
+    )
+
+
+def _making(network: str) -> str:
+    """Say which commands make a model of a network; '' is the one with a recipe."""
+    if not network:
+        return f'{_FIT} makes one'
+    fit = _FIT
+    if network != 'fsffnet':
+        fit = f'python -m training fit --network {network} --name {network}_camvid'
+    return (
+        f'{fit} makes one, python -m training import-weights --network {network} FILE makes one '
+        'of weights from elsewhere'
     )
 
 

@@ -33,6 +33,9 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     'U8': np.dtype('u1'),
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+# NumPy has no bfloat16: its 16 bits are the upper half of a float32.
+_BFLOAT = 'BF16'
+_READ_DTYPES = {**_DTYPES, 'U16': np.dtype('<u2')}
 _PICKLES = (b'PK\x03\x04', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05', b'\x1f\x8b')
 
 
@@ -116,6 +119,45 @@ def parse_tensors(
     return tensors, metadata
 
 
+def looks_like_safetensors(start: bytes) -> bool:
+    """Tell from a file's first bytes (9 or more) whether it can be of this format."""
+    return start[8:9] == b'{' and 2 <= int.from_bytes(start[:8], 'little') <= _MAX_HEADER
+
+
+def parse_foreign_tensors(content: bytes, path: Path | str) -> dict[str, np.ndarray]:
+    """Return the tensors of a ``.safetensors`` file that anybody has written.
+
+    It needs neither metadata nor our digest. BF16 becomes float32.
+
+    Raises:
+        SegnodeError: not such a file, damaged, or a tensor of a type that is not read here.
+    """
+    header, body = _split(content, path)
+    tensors = {}
+    end = 0
+    for name, entry in header.items():
+        if name == _METADATA:
+            continue
+        kind = entry.get('dtype') if isinstance(entry, dict) else None
+        if kind == _BFLOAT:
+            entry = {**entry, 'dtype': 'U16'}
+        elif isinstance(kind, str) and kind not in _DTYPES:
+            raise SegnodeError(
+                f'{path}: tensor {name} has type {kind}, but only {", ".join(_DTYPES)} and '
+                f'{_BFLOAT} are read'
+            )
+        value, stop = _tensor(name, entry, body, path)
+        if kind == _BFLOAT:
+            value = (value.astype(np.uint32) << 16).view(np.float32)
+        tensors[name] = value
+        end = max(end, stop)
+    if end > len(body):
+        raise SegnodeError(
+            f'{path} is cut short ({len(body)} bytes of tensors, {end} expected): fetch it again'
+        )
+    return tensors
+
+
 def _split(content: bytes, path: Path | str) -> tuple[dict[str, Any], memoryview]:
     """Return the parsed header and the bytes behind it."""
     # The first two bytes may well be those of a pickle where the header is of such a length, but
@@ -147,7 +189,7 @@ def _tensor(
 ) -> tuple[np.ndarray, int]:
     """Return a view of one tensor and where it ends; empty where the body is too short."""
     try:
-        dtype = _DTYPES[entry['dtype']]
+        dtype = _READ_DTYPES[entry['dtype']]
         shape = tuple(int(side) for side in entry['shape'])
         start, stop = (int(offset) for offset in entry['data_offsets'])
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -76,6 +76,9 @@ def test_unknown_names_list_what_there_is(places: list[Path]) -> None:
     _put(places[0], 'fsffnet_x', 0.1)
     with pytest.raises(SegnodeError, match='there is fsffnet_x; python -m training fit --config'):
         Model.load('fsffnet_y')
+    with pytest.raises(SegnodeError, match='fit --network espnet --name espnet_camvid makes one, '
+                       'python -m training import-weights --network espnet FILE makes one'):
+        Model.load('espnet')
     with pytest.raises(SegnodeError, match='no model was named'):
         Model.load('')
 
