@@ -10,7 +10,7 @@ from segnode.segmenter import Segmenter
 
 pytest.importorskip('tqdm')
 
-from training.datasets import camvid
+from training.datasets.source import open_pool
 from training.evaluate import evaluate
 
 
@@ -20,9 +20,9 @@ def test_recorded_miou(data_root, runtime):
     if runtime == 'pytorch':
         pytest.importorskip('torch')
     model = Model.load('fsffnet_camvid')
-    samples = camvid.find_samples(data_root / 'camvid', 'val')
+    pool = open_pool('camvid:val', {'camvid': str(data_root / 'camvid')})
     segmenter = Segmenter.load(model, runtime=runtime)
-    result = evaluate(segmenter, camvid, samples, load_label_set('camvid'))
+    result = evaluate(segmenter, pool)
     segmenter.close()
     assert result.frames == 101
     assert result.miou == pytest.approx(model.record.training['miou']['val'], abs=1e-4)

