@@ -34,6 +34,7 @@ setup(
             'weights/*.onnx',
             'py.typed',
         ],
+        'training': ['datasets/label_maps/*.yaml', 'report/*.css'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
@@ -49,6 +50,7 @@ setup(
         'torch': requirements('torch'),
         'train': requirements('torch') + requirements('train'),
         'test': requirements('test'),
+        'benchmark': requirements('torch') + requirements('benchmark'),
     },
     python_requires='>=3.10',
     zip_safe=False,  # weights and label sets are read as files

@@ -11,7 +11,7 @@ import json
 import logging
 from pathlib import Path
 import tempfile
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 import warnings
 
 import numpy as np
@@ -22,13 +22,16 @@ from segnode.files import write_bytes
 from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
 from segnode.networks.zoo import create
 from segnode.onnx_file import with_metadata
+from segnode.onnx_loop import joined, nodes
 from segnode.record import ModelRecord
-from segnode.runtimes.base import GRAPH_VERSION, working_size
+from segnode.runtimes.base import check_samples, GRAPH_VERSION, output_names, working_size
 from segnode.tensor_file import write_tensors
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from segnode.runtimes.monte_carlo import MonteCarloGraph
 
 _LOG = logging.getLogger('segnode')
 
@@ -36,6 +39,8 @@ _LOG = logging.getLogger('segnode')
 OPSET = 17
 # Share of pixels that must have the same label before an export is put in place.
 MIN_AGREEMENT = 0.999
+# By how much a measure of uncertainty may differ there; an entropy goes to 2.4 nats and more.
+MAX_GAP = 0.01
 
 
 def save_safetensors(path: str | Path, network: nn.Module, record: ModelRecord) -> Path:
@@ -75,6 +80,7 @@ def export_onnx(
     *,
     input_size: tuple[int, int] | None = None,
     confidence: bool = False,
+    samples: int = 0,
     weights_sha256: str | None = None,
 ) -> Path:
     """Write the deploy graph as ``.onnx``: the batch symbolic, height and width fixed.
@@ -89,6 +95,8 @@ def export_onnx(
         path: of the file to make or replace.
         input_size: (H, W); by default the record's.
         confidence: give the graph a second output.
+        samples: passes of Monte Carlo dropout, as a Loop with random numbers of its own; they
+            give the graph another output, the uncertainty. 0 = none.
         weights_sha256: of the ``.safetensors`` file that these weights are from; by default that
             of the model's.
 
@@ -100,6 +108,7 @@ def export_onnx(
     require('torch', 'exporting to ONNX')
     require('onnx', 'exporting to ONNX')
     from segnode.runtimes.graph import deploy_graph, DeployGraph
+    from segnode.runtimes.monte_carlo import MonteCarloGraph, without_chance
 
     if isinstance(model_or_network, Model):
         record = record or model_or_network.record
@@ -112,9 +121,14 @@ def export_onnx(
         _check_same_network(model_or_network, record)
         network = _rounded(model_or_network)
     size = working_size(record, input_size)
-    graph = deploy_graph(network, record, size, confidence=confidence)
+    check_samples(record, samples)
+    graph = deploy_graph(network, record, size, confidence=confidence, samples=samples)
     image = _test_image(size)
-    content = _traced(graph, image, confidence)
+    names = output_names(confidence, samples)
+    if isinstance(graph, MonteCarloGraph):
+        content = _traced_loop(graph, image, names)
+    else:
+        content = _traced(graph, {'image': image}, names)
     metadata = {
         RECORD_KEY: replace(record, input_size=size).to_json(),
         WEIGHTS_KEY: weights_sha256 or '',
@@ -123,7 +137,12 @@ def export_onnx(
     }
     content = with_metadata(content, metadata)
     # The reference is the network as it was trained, so that the rewrites are checked too.
-    _check_agreement(content, DeployGraph(network, record, confidence=confidence).eval(), image)
+    if samples:
+        reference: nn.Module = without_chance(network, record, confidence=confidence)
+        _check_agreement(_without_chance(content), reference, image)
+    else:
+        reference = DeployGraph(network, record, confidence=confidence).eval()
+        _check_agreement(content, reference, image)
     try:
         write_bytes(path, content)
     except OSError as error:
@@ -168,11 +187,16 @@ def release(network: nn.Module, record: ModelRecord, stem_path: str | Path) -> M
     return model
 
 
-def _traced(graph: nn.Module, image: np.ndarray, confidence: bool) -> bytes:
-    """Return the graph as an ONNX file's content, its batch symbolic."""
+def _traced(graph: nn.Module, inputs: dict[str, Any], outputs: list[str]) -> bytes:
+    """Return the graph as an ONNX file's content, its batch symbolic.
+
+    Args:
+        graph: of these inputs.
+        inputs: an example of each by its name, arrays or tensors.
+        outputs: names of the outputs.
+    """
     import torch
 
-    outputs = ['labels', 'confidence'] if confidence else ['labels']
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / 'graph.onnx'
@@ -182,19 +206,51 @@ def _traced(graph: nn.Module, image: np.ndarray, confidence: bool) -> bytes:
                 # neither onnxscript nor the seconds that the newer one takes.
                 torch.onnx.export(
                     graph,
-                    (torch.from_numpy(image),),
+                    tuple(torch.as_tensor(example) for example in inputs.values()),
                     str(file),
                     dynamo=False,
                     opset_version=OPSET,
-                    input_names=['image'],
+                    input_names=list(inputs),
                     output_names=outputs,
-                    dynamic_axes={name: {0: 'batch'} for name in ('image', *outputs)},
+                    dynamic_axes={name: {0: 'batch'} for name in (*inputs, *outputs)},
                 )
             return file.read_bytes()
     except OSError as error:
         raise SegnodeError(
             f'the graph cannot be written to a temporary file: {error.strerror or error}'
         ) from error
+
+
+def _traced_loop(graph: MonteCarloGraph, image: np.ndarray, outputs: list[str]) -> bytes:
+    """Return a graph that samples as an ONNX file's content: its passes are the trips of a Loop.
+
+    Traced whole, the passes would stand one behind the other: for 20 of them the file, the export
+    and the loading are that much longer, and ONNX Runtime, free in the order of its nodes, keeps
+    what every pass gave until it has run them all.
+    """
+    import torch
+
+    from segnode.runtimes.monte_carlo import Part
+
+    with torch.inference_mode():
+        begun = graph.start(torch.from_numpy(image))
+    state = {f'start_{index}': tensor for index, tensor in enumerate(begun)}
+    start = _traced(Part(graph, 'start').eval(), {'image': image}, list(state))
+    body = _traced(Part(graph, 'add_pass').eval(), state, ['sums'])
+    finish = _traced(Part(graph, 'finish').eval(), {'sums': begun[0]}, outputs)
+    return joined(start, body, finish, graph.samples)
+
+
+def _without_chance(content: bytes) -> bytes:
+    """Return an ONNX file's content with 1 for every random number."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    for node in nodes(model.graph):
+        if node.op_type == 'RandomUniformLike':
+            node.attribute.extend(
+                onnx.helper.make_attribute(limit, 1.0) for limit in ('low', 'high'))
+    return bytes(model.SerializeToString())
 
 
 def _check_same_network(network: nn.Module, record: ModelRecord) -> None:
@@ -242,7 +298,7 @@ def _test_image(size: tuple[int, int]) -> np.ndarray:
 
 
 def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarray) -> None:
-    """Raise SegnodeError unless ONNX Runtime gives the reference's labels."""
+    """Raise SegnodeError unless ONNX Runtime gives the reference's outputs."""
     if not installed('onnxruntime'):
         _LOG.warning('the export is not checked: ONNX Runtime is not installed')
         return
@@ -250,18 +306,31 @@ def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarr
 
     from segnode.runtimes.session import open_session
 
-    outputs = open_session(content, threads=1).run(None, {'image': image})
+    session = open_session(content, threads=1)
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(None, {'image': image})))
     with torch.inference_mode():
-        expected = reference(torch.from_numpy(image))
-    if not isinstance(expected, tuple):
-        expected = (expected,)
-    agreement = float((outputs[0] == expected[0].numpy()).mean())
+        made = reference(torch.from_numpy(image))
+    if not isinstance(made, tuple):
+        made = (made,)
+    expected = {name: tensor.numpy() for name, tensor in zip(names, made)}
+    agreement = float((outputs['labels'] == expected['labels']).mean())
     if agreement < MIN_AGREEMENT:
         raise SegnodeError(
             f'the export is not kept: it gives the labels of PyTorch for only {agreement:.2%} of '
             'the pixels of a test image'
         )
-    if len(outputs) > 1:
-        gap = np.abs(outputs[1].astype(np.int16) - expected[1].numpy()).max()
+    if 'confidence' in outputs:
+        gaps = np.abs(outputs['confidence'].astype(np.int16) - expected['confidence'])
+        # Dropout that keeps all makes logits many times as large, and so their rounding.
+        gap = np.quantile(gaps, MIN_AGREEMENT) if 'uncertainty' in outputs else gaps.max()
         if gap > 2:
-            raise SegnodeError(f'the export is not kept: its confidence is off by {gap} of 255')
+            raise SegnodeError(
+                f'the export is not kept: its confidence is off by {gap:.0f} of 255')
+    if 'uncertainty' in outputs:
+        near = np.abs(outputs['uncertainty'] - expected['uncertainty']) <= MAX_GAP
+        if near.mean() < MIN_AGREEMENT:
+            raise SegnodeError(
+                f'the export is not kept: its uncertainty is off for {1 - near.mean():.2%} of '
+                'the pixels of a test image'
+            )

@@ -31,15 +31,15 @@ class Placement:
     source: tuple[int, int, int, int]
     target: tuple[int, int, int, int]
 
-    def restore(self, labels: np.ndarray, *, outside: int = IGNORE) -> np.ndarray:
-        """Bring labels (or confidence) of the input back to the image, by nearest neighbour.
+    def restore(self, labels: np.ndarray, *, outside: float = IGNORE) -> np.ndarray:
+        """Bring labels (or any other map) of the input back to the image, by nearest neighbour.
 
         Args:
-            labels: uint8 (h, w) of the network's input size.
+            labels: uint8 or float32 (h, w) of the network's input size.
             outside: value of the image's pixels that the network did not see.
 
         Returns:
-            uint8 of the image's size; ``labels`` itself where nothing is to be done.
+            the same type at the image's size; ``labels`` itself where nothing is to be done.
         """
         if labels.shape != self.size:
             raise ValueError(f'labels must be {self.size}, not {labels.shape}')
@@ -48,7 +48,7 @@ class Placement:
         part = _resized(part, self.source[2:], cv2.INTER_NEAREST_EXACT)
         if self.source[2:] == self.image_size:
             return part
-        restored = np.full(self.image_size, outside, np.uint8)
+        restored = np.full(self.image_size, outside, labels.dtype)
         top, left, height, width = self.source
         restored[top : top + height, left : left + width] = part
         return restored

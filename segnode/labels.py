@@ -303,14 +303,23 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load_yaml(path: Path) -> LabelSet:
-    """Read and check one file."""
+def load_yaml(path: Path) -> Any:
+    """
+    Return what a YAML file holds, of plain types; a key given twice is an error.
+
+    Raises:
+        SegnodeError: it cannot be read, or is not YAML; the text names the file.
+    """
     text = _read(path)
     try:
-        entries = yaml.load(text, Loader=_StrictLoader)
+        return yaml.load(text, Loader=_StrictLoader)
     except Exception as error:  # PyYAML lets ValueError, RecursionError, KeyError, ... out as well
         raise SegnodeError(f'{path}: not valid YAML: {_one_line(error)}') from error
-    return LabelSet.from_dict(entries, str(path))
+
+
+def _load_yaml(path: Path) -> LabelSet:
+    """Read and check one label set."""
+    return LabelSet.from_dict(load_yaml(path), str(path))
 
 
 def _read(path: Path) -> str:

@@ -186,7 +186,7 @@ def _record(metadata: dict[str, str], path: Path) -> ModelRecord:
     try:
         record = ModelRecord.from_json(metadata[RECORD_KEY])
         info = network_info(record.network)
-        info.check_input_size(record.input_size)
+        info.check_input_size(record.input_size, record.network_args)
     except SegnodeError as error:
         raise SegnodeError(f'{path}: {error}') from error
     return record

@@ -10,24 +10,22 @@ fields be appended. Our entry ``sha256`` covers every other field and every othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import hashlib
 import json
 from pathlib import Path
 
 from segnode.errors import SegnodeError
+from segnode.protobuf import field, fields
 
 DIGEST = 'sha256'
 _METADATA_PROPS = 14
 _GRAPH = 7
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
     """Return the ONNX file ``content`` with exactly this metadata, and a digest over both."""
     base = b''.join(
-        bytes(field) for number, field, _ in _fields(memoryview(content))
-        if number != _METADATA_PROPS
+        bytes(whole) for number, whole, _ in fields(content) if number != _METADATA_PROPS
     )
     entries = {**metadata, DIGEST: _digest(base, metadata)}
     return base + b''.join(_entry(key, value) for key, value in entries.items())
@@ -55,15 +53,15 @@ def parse_metadata(content: bytes, path: Path | str) -> dict[str, str]:
     metadata = {}
     numbers = set()
     try:
-        for number, field, value in _fields(memoryview(content)):
+        for number, whole, value in fields(content):
             numbers.add(number)
             if number == _METADATA_PROPS:
-                pair = {n: bytes(v).decode() for n, _, v in _fields(value)}
-                if pair[1] in metadata or bytes(field) != _entry(pair[1], pair.get(2, '')):
+                pair = {n: bytes(v).decode() for n, _, v in fields(value)}
+                if pair[1] in metadata or bytes(whole) != _entry(pair[1], pair.get(2, '')):
                     raise ValueError('not as it was written')
                 metadata[pair[1]] = pair.get(2, '')
             else:
-                base.append(field)
+                base.append(whole)
     except (ValueError, KeyError) as error:
         raise SegnodeError(
             f'{path} is not an ONNX file, or is cut short or damaged: fetch it again'
@@ -89,53 +87,5 @@ def _digest(base: bytes, metadata: dict[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Return the number that starts at ``position`` and where it ends."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            raise ValueError('cut short')
-        byte = data[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return number, position
-    raise ValueError('no varint')
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Give (number, the whole field, its value) of each field of a protobuf message."""
-    position = 0
-    while position < len(data):
-        start = position
-        key, position = _varint(data, position)
-        number, kind = key >> 3, key & 7
-        value = position
-        if kind == _VARINT:
-            _, position = _varint(data, position)
-        elif kind == _BYTES:
-            length, value = _varint(data, position)
-            position = value + length
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f'wire type {kind}')
-        if position > len(data) or number == 0:
-            raise ValueError('cut short')
-        yield number, data[start:position], data[value:position]
-
-
-def _encode(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def _entry(key: str, value: str) -> bytes:
-    def field(number: int, data: bytes) -> bytes:
-        return _encode(number << 3 | _BYTES) + _encode(len(data)) + data
-
-    return field(_METADATA_PROPS, field(1, key.encode()) + field(2, value.encode()))
+    return field(_METADATA_PROPS, field(1, key) + field(2, value))

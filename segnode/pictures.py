@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 
 from segnode.labels import IGNORE, LabelSet
+from segnode.uncertainty import Uncertainty
+
+WRONG = (48, 48, 230)  # BGR, of pixels whose label is wrong
 
 
 def color_picture(labels: np.ndarray, label_set: LabelSet) -> np.ndarray:
@@ -36,6 +39,28 @@ def blend(image: np.ndarray, colors: np.ndarray, labels: np.ndarray, alpha: floa
     if unlabelled.any():
         blended[unlabelled] = image[unlabelled]
     return blended
+
+
+def uncertainty_picture(uncertainty: Uncertainty, measure: str) -> np.ndarray:
+    """Return uint8 (H, W, 3) BGR: black where certain, over red to pale yellow at the maximum."""
+    return np.asarray(cv2.applyColorMap(uncertainty.scaled(measure), cv2.COLORMAP_INFERNO))
+
+
+def error_picture(
+    bgr: np.ndarray, labels: np.ndarray, truth: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Return uint8 (H, W, 3) BGR: red where the labels are wrong, over the image in dim grey.
+
+    Args:
+        bgr: uint8 (H, W, 3).
+        labels, truth: uint8 (H, W) train ids.
+        num_classes: truth from this on is not evaluated: black.
+    """
+    grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    picture = np.asarray(cv2.cvtColor(grey // 2 + 40, cv2.COLOR_GRAY2BGR))
+    picture[labels != truth] = WRONG
+    picture[truth >= num_classes] = 0
+    return picture
 
 
 def side_by_side(*pictures: np.ndarray) -> np.ndarray:

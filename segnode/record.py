@@ -15,6 +15,7 @@ from segnode.labels import LabelSet
 
 FORMAT_VERSION = 1
 COLOR_ORDERS = ('rgb', 'bgr')
+CUSTOM = 'custom'  # the network of a record that is none of the zoo
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class ModelRecord:
     """What a model is, and how its images are to be prepared.
 
     Args:
-        network: name in ``segnode.networks.zoo.NETWORKS``.
+        network: name in ``segnode.networks.zoo.NETWORKS``, or ``CUSTOM`` for an ``.onnx`` file of
+            somebody else (``network_args``: its name, and its size where no other will do).
         label_set: the classes, whole, so that the file stands alone.
         input_size: (height, width) in pixels that the network was made for.
         network_args: keyword arguments of the network.

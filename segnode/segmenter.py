@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from segnode.errors import SegnodeError
-from segnode.fitting import fit_image, FITS
+from segnode.fitting import fit_image, FITS, Placement
 from segnode.labels import LabelSet
 from segnode.model import Model
 from segnode.runtimes import load_runtime, Runtime
+from segnode.uncertainty import maximum, MEASURES, Uncertainty
 
 _LOG = logging.getLogger('segnode')
 
@@ -31,11 +32,13 @@ class Segmentation:
         confidence: uint8 (H, W), softmax of the label times 255 (0 where the network did not
             look); None unless asked for.
         timing: milliseconds of 'fit', 'run' and 'restore'; of a batch, the image's share.
+        uncertainty: None unless samples were asked for.
     """
 
     labels: np.ndarray
     confidence: np.ndarray | None = None
     timing: dict[str, float] = field(default_factory=dict)
+    uncertainty: Uncertainty | None = None
 
 
 class Segmenter:
@@ -62,6 +65,7 @@ class Segmenter:
         input_size: tuple[int, int] | None = None,
         fit: str = 'stretch',
         confidence: bool = False,
+        samples: int = 0,
         threads: int = 0,
         allow_random_weights: bool = False,
         **options: Any,
@@ -75,6 +79,9 @@ class Segmenter:
             fit: how an image of another size or aspect is brought to it: 'stretch',
                 'letterbox' or 'crop', see ``fit_image``.
             confidence: give the confidence too.
+            samples: passes of Monte Carlo dropout for each image, 2 to 100, of a network that
+                offers it: labels and confidence are then those of their mean, and the
+                uncertainty is given too. 0 = off.
             threads: on the CPU; 0 = all usable cores but one, 1 to 4.
             allow_random_weights: run a network that nobody trained where there are no weights.
             options: of the runtime named.
@@ -87,8 +94,8 @@ class Segmenter:
         if not isinstance(model, Model):
             model = Model.load(model, allow_random_weights=allow_random_weights)
         loaded = load_runtime(
-            model, runtime, input_size=input_size, confidence=confidence, threads=threads,
-            **options,
+            model, runtime, input_size=input_size, confidence=confidence, samples=samples,
+            threads=threads, **options,
         )
         if model.record.random:
             _LOG.warning(
@@ -147,13 +154,25 @@ class Segmenter:
             confidence = None
             if output.confidence is not None:
                 confidence = placement.restore(output.confidence[index], outside=0)
+            uncertainty = None
+            if output.uncertainty is not None:
+                uncertainty = self._uncertainty(output.uncertainty[index], placement)
             timing = {
                 'fit': (ready - start) * share,
                 'run': (done - ready) * share,
                 'restore': (time.perf_counter() - begin) * 1e3,
             }
-            results.append(Segmentation(labels, confidence, timing))
+            results.append(Segmentation(labels, confidence, timing, uncertainty))
         return results
+
+    def _uncertainty(self, maps: np.ndarray, placement: Placement) -> Uncertainty:
+        """Bring the float32 (3, h, w) of the runtime to the image's size."""
+        classes = self.label_set.num_classes
+        restored = {
+            measure: placement.restore(values, outside=maximum(measure, classes))
+            for measure, values in zip(MEASURES, maps)
+        }
+        return Uncertainty(**restored, num_classes=classes)
 
     def close(self) -> None:
         """Give the runtime's memory and threads back; nothing happens the second time."""

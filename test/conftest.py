@@ -31,6 +31,22 @@ os.environ['PYTHONPATH'] = os.pathsep.join(
     [str(PROJECT), *filter(None, [os.environ.get('PYTHONPATH')])])
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --exhaustive."""
+    parser.addoption('--exhaustive', action='store_true',
+                     help='run the tests marked exhaustive too, which take minutes')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked exhaustive, unless it is asked for."""
+    if config.getoption('--exhaustive') or 'exhaustive' in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker('exhaustive')]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker('exhaustive')]
+
+
 @pytest.fixture(scope='session')
 def project() -> Path:
     """Root of the source tree."""

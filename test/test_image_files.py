@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segnode.commands.predict import _image_paths
+from segnode.commands.predict_inputs import image_paths
 from segnode.image_files import IMAGE_SUFFIXES, is_image_name
 from segnode.ros.frame_sources import FolderSource
 from training.datasets.base import files_by_stem, read_image
@@ -23,13 +23,13 @@ def test_names() -> None:
 
 @pytest.mark.parametrize('suffix', IMAGE_SUFFIXES)
 def test_each_is_read_everywhere(suffix: str, tmp_path: Path) -> None:
-    from benchmark.runtimes import _images
+    from benchmark.measure import load_images
 
     path = tmp_path / f'a{suffix}'
     grey = np.full((8, 8) if suffix == '.pgm' else (8, 8, 3), 90, np.uint8)
     assert cv2.imwrite(str(path), grey)
     assert read_image(path).shape == (8, 8, 3)
     assert files_by_stem(tmp_path) == {'a': path}
-    assert _image_paths([tmp_path]) == [path]
+    assert image_paths([tmp_path]) == [path]
     assert [frame.image.shape for frame in FolderSource(tmp_path)] == [(8, 8, 3)]
-    assert len(_images(tmp_path, (8, 8))) == 1
+    assert len(load_images(tmp_path, (8, 8))) == 1

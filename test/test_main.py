@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from segnode.__main__ import main, VERBS
-from segnode.commands import predict
+from segnode.commands.predict_inputs import unique_names
 import small_model
 
 
@@ -192,7 +192,7 @@ def test_labels_of_a_damaged_model(tmp_path: Path, capsys: Any) -> None:
     (['a.png', 'a.png', 'a.png'], ['a', 'a-2', 'a-3']),
 ])
 def test_predict_never_writes_two_images_to_one_file(paths: list[str], names: list[str]) -> None:
-    assert predict._unique_names([Path(path) for path in paths]) == names
+    assert unique_names([Path(path) for path in paths]) == names
 
 
 def test_predict_closes_what_it_loaded(

@@ -8,16 +8,25 @@ import importlib
 import sys
 
 from segnode.errors import SegnodeError
+from training.processes import OneProcessError, rank
 
 VERBS = {
+    'check-data': 'look through datasets before training on them',
+    'lr-range': 'find the learning rate of a recipe by a sweep over all rates',
     'fit': 'train a network as a YAML recipe says',
-    'evaluate': 'mean IoU of a released model on a split',
+    'evaluate': 'score a released model on splits of datasets: JSON, a page, pictures',
+    'predict': 'segment images, videos or the frames of a dataset, beside their truth',
+    'submit': 'make the files that the servers of Cityscapes and BDD100K take',
     'release': 'turn a checkpoint into a released model (.safetensors and .onnx)',
+    'import-weights': 'turn a file of weights from elsewhere into a released model',
     'networks': 'list the networks',
 }
 
 # What the "train" extra installs and a machine without it lacks.
-EXTRA = ('torch', 'pytorch_lightning', 'jsonargparse', 'tqdm', 'cv2', 'onnxruntime')
+EXTRA = (
+    'torch', 'pytorch_lightning', 'jsonargparse', 'tqdm', 'cv2', 'onnxruntime', 'PIL',
+    'matplotlib',
+)
 
 
 def usage() -> str:
@@ -40,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         module = importlib.import_module(f'training.commands.{verb.replace("-", "_")}')
         return int(module.main(rest))
     except SegnodeError as error:
-        print(f'error: {error}', file=sys.stderr)
+        # What all processes of a run say at once, the first one says.
+        if rank() == 0 or isinstance(error, OneProcessError):
+            print(f'error: {error}', file=sys.stderr)
         return 1
     except ImportError as error:
         if (error.name or '').partition('.')[0] in EXTRA:
@@ -55,5 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
-        print('stopped; --resume goes on from the last epoch', file=sys.stderr)
+        if rank() == 0:
+            goes_on = '; --resume goes on from the last epoch' if verb == 'fit' else ''
+            print(f'stopped{goes_on}', file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 import datetime
 import json
@@ -20,12 +21,17 @@ from segnode.record import ModelRecord
 from segnode.segmenter import Segmenter
 from training.checkpoint import load_checkpoint, network_weights
 from training.config import FitConfig, from_dict, model_record
-from training.datasets.registry import dataset, dataset_root
+from training.datasets.source import open_pool
 from training.evaluate import evaluate
 
 
 def release(
-    checkpoint: Path, stem: Path, *, root: str | None = None, hardware: str = '', remarks: str = ''
+    checkpoint: Path,
+    stem: Path,
+    *,
+    roots: Mapping[str, str] | None = None,
+    hardware: str = '',
+    remarks: str = '',
 ) -> ModelRecord:
     """Write ``stem.safetensors`` and ``stem.onnx`` from the averaged weights of a checkpoint.
 
@@ -35,7 +41,7 @@ def release(
     Args:
         checkpoint: of ``fit``.
         stem: the path without suffix; its last part is the model's name.
-        root: the dataset's folder, where the run's own is not to be used.
+        roots: folders by dataset name, where the run's own are not to be used.
         hardware: what the training ran on, for the record.
         remarks: whatever else the record should say.
 
@@ -47,23 +53,27 @@ def release(
     """
     saved = load_checkpoint(checkpoint)
     config = from_dict(saved['segnode_config'])
-    reader = dataset(config.data.dataset)
-    labels = load_label_set(reader.LABEL_SET)
-    folder = dataset_root(config.data.dataset, root or config.data.root, '--root')
-    samples = reader.find_samples(folder, config.data.val)
+    data = config.data
+    roots = roots or data.roots
+    label_set = load_label_set(data.label_set) if data.label_set else None
+    train = open_pool(data.train, roots, label_set, data.label_maps)
+    labels = train.label_set
+    val = open_pool(data.val, roots, labels, data.label_maps)
     network = zoo.create(config.network, labels.num_classes, **config.network_args)
     network.load_state_dict(network_weights(saved))
     training = _training_record(saved, config, hardware)
     if remarks:
         training['remarks'] = remarks
-    record = model_record(config, labels, reader.LICENCE, training)
+    record = model_record(config, labels, train.licence, training)
     with tempfile.TemporaryDirectory() as draft:
         model = write_pair(network, record, Path(draft) / stem.name)
-        segmenter = Segmenter.load(model, runtime='onnx')
-        result = evaluate(segmenter, reader, samples, labels).to_dict()
+        segmenter = Segmenter.load(model, runtime='onnx', fit=data.fit)
+        result = evaluate(segmenter, val).to_dict()
         segmenter.close()
-    training = {**training, 'miou': {config.data.val: result['miou']},
-                'class_iou': {config.data.val: result['class_iou']}}
+    # The plain name of the split where there is one; record.miou looks for "val".
+    split = val.sources[0].split if len(val.sources) == 1 else '+'.join(val.names)
+    training = {**training, 'miou': {split: result['miou']},
+                'class_iou': {split: result['class_iou']}}
     record = replace(record, training=training)
     write_pair(network, record, stem)
     return record
@@ -72,15 +82,21 @@ def release(
 def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) -> dict[str, Any]:
     recipe = asdict(config)
     # Where the data lay and where the run went says nothing about the model.
-    recipe['data'].pop('root')
+    recipe['data'].pop('roots')
     recipe.pop('out')
+    backbone = dict(saved.get('segnode_backbone', {}))
+    if backbone:
+        recipe['backbone']['weights'] = backbone['file']
+    distill = recipe['loss']['distill']
+    if distill['teacher'] is not None:
+        distill['teacher'] = Path(distill['teacher']).stem
     return {
-        'dataset': config.data.dataset,
-        'split': config.data.train,
+        'dataset': config.data.train,
         'recipe': json.loads(json.dumps(recipe)),
         'epochs': int(saved['epoch']) + 1,
         'steps': int(saved['global_step']),
         'seed': config.seed,
+        **({'backbone': backbone} if backbone else {}),
         'history': [
             {'epoch': int(entry['epoch']), 'miou': round(float(entry['val_miou']), 4)}
             for entry in saved.get('segnode_history', [])

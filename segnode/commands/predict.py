@@ -1,40 +1,68 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""``predict``: images in, label, colour and overlay pictures out."""
+"""``predict``: images and videos in, label, colour and overlay pictures out."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable, Sequence
 import contextlib
 import logging
 from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
-from segnode.commands.arguments import fraction, image_size, parser, print_json
+from segnode.commands.arguments import fraction, image_size, print_json
+from segnode.commands.predict_inputs import Frame, frames_of
+from segnode.commands.predict_outputs import (
+    pictures,
+    Progress,
+    SAVES,
+    VideoFiles,
+    write_picture,
+)
 from segnode.dependencies import require
 from segnode.errors import SegnodeError
-from segnode.image_files import is_image_name
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from segnode.labels import LabelSet
     from segnode.segmenter import Segmentation, Segmenter
 
-SAVES = ('labels', 'color', 'overlay', 'side')
+VIDEO_SAVES = ('overlay',)  # of a video, unless the user says
+DESCRIPTION = """
+Segment images and videos of any size. For an image, NAME_labels.png (train ids, 255 unlabelled),
+NAME_color.png, NAME_overlay.png and NAME_side.png (image | colours | overlay) are written; with
+--samples NAME_uncertainty.png too; where the truth is known NAME_compare.png (image | truth |
+prediction | errors in red). For a video, NAME_overlay.mp4, and with --save NAME_color.mp4,
+NAME_side.mp4, NAME_uncertainty.mp4 and the folder NAME_labels of one PNG for each frame (mp4 would
+change the ids); its sound is lost.
+"""
 
 
 def main(argv: list[str]) -> int:
     """Segment every image and write the pictures asked for; 1 if one could not be read."""
+    options = command_line('python -m segnode predict').parse_args(argv)
+    return run(options, frames_of(options.images, options.truth))
+
+
+def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
+    """Return the parser.
+
+    Args:
+        program: what the user typed.
+        inputs: '+' where images have to be given, '*' where there may be none.
+    """
     require('cv2', 'predict')
     from segnode.fitting import FITS
     from segnode.runtimes import RUNTIMES
+    from segnode.uncertainty import MEASURES
 
-    arguments = parser(
-        'predict',
-        'Segment images. For each, NAME_labels.png (train ids, 255 unlabelled), NAME_color.png, '
-        'NAME_overlay.png and NAME_side.png (image | colours | overlay) are written.',
-    )
-    arguments.add_argument('images', nargs='+', type=Path, help='images, or folders of images')
+    arguments = argparse.ArgumentParser(prog=program, description=DESCRIPTION)
+    arguments.add_argument('--json', action='store_true', help='answer in JSON, for programs')
+    arguments.add_argument('images', nargs=inputs, type=Path,
+                           help='images, folders of images, or videos')
     arguments.add_argument('--out', type=Path, default=Path('predictions'),
                            help='folder to write to (default: %(default)s)')
     arguments.add_argument('--model', default='fsffnet',
@@ -46,23 +74,48 @@ def main(argv: list[str]) -> int:
                            help='how an image of another size is brought to it')
     arguments.add_argument('--threads', type=int, default=0,
                            help='on the CPU; 0 = all usable cores but one, 1 to 4')
-    arguments.add_argument('--save', nargs='+', choices=SAVES, default=SAVES,
-                           help='which pictures to write (default: all)')
+    arguments.add_argument('--samples', type=int, default=0,
+                           help='passes of Monte Carlo dropout, 2 to 100, of a network that '
+                                'offers it; labels are then those of their mean (default: 0, off)')
+    arguments.add_argument('--uncertainty', default='entropy', choices=MEASURES,
+                           help='measure that the uncertainty picture shows, black where certain '
+                                '(default: %(default)s)')
+    arguments.add_argument('--truth', type=Path, metavar='FOLDER',
+                           help="label pictures with the images' stems: train ids, or the colours "
+                                "of the model's label set")
+    arguments.add_argument('--save', nargs='+', choices=SAVES,
+                           help='which pictures to write (default: all; of a video the overlay)')
     arguments.add_argument('--alpha', type=fraction, default=0.5,
                            help='share of the colours in the overlay (default: %(default)s)')
     arguments.add_argument('--allow-random-weights', action='store_true',
                            help='run a network that nobody trained where there are no weights')
-    options = arguments.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    return arguments
 
+
+def run(
+    options: argparse.Namespace, frames: Callable[[LabelSet], Sequence[Frame]]
+) -> int:
+    """Segment frames and write the pictures asked for.
+
+    Args:
+        options: of ``command_line``.
+        frames: gives what is to be segmented, for the model's classes.
+
+    Returns:
+        1 if a frame could not be read, else 0.
+    """
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
     from segnode.segmenter import Segmenter
 
-    paths = _image_paths(options.images)
+    if 'uncertainty' in (options.save or ()) and not options.samples:
+        raise SegnodeError('there is an uncertainty picture only with --samples, such as 20')
     segmenter = Segmenter.load(
         options.model, runtime=options.runtime, input_size=options.input_size, fit=options.fit,
-        threads=options.threads, allow_random_weights=options.allow_random_weights,
+        samples=options.samples, threads=options.threads,
+        allow_random_weights=options.allow_random_weights,
     )
     with contextlib.closing(segmenter):
+        given = frames(segmenter.label_set)
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -70,8 +123,12 @@ def main(argv: list[str]) -> int:
                 f'{options.out} cannot be made: {error.strerror or error}'
             ) from error
         answers: list[dict[str, Any]] = []
-        for path, name in zip(paths, _unique_names(paths)):
-            answer = _one(path, options.out / name, segmenter, options.save, options.alpha)
+        for frame in given:
+            work = _video if frame.video else _image
+            try:
+                answer = work(frame, segmenter, options)
+            except _UnreadableError as error:
+                answer = {'image': frame.source, 'error': str(error)}
             answers.append(answer)
             if 'error' in answer:
                 print(f'error: {answer["error"]}', file=sys.stderr)
@@ -87,95 +144,112 @@ def main(argv: list[str]) -> int:
     return int(any('error' in answer for answer in answers))
 
 
-def _image_paths(given: list[Path]) -> list[Path]:
-    """Return the images given and those in the folders given, in order of name."""
-    paths = []
-    for path in given:
-        try:
-            if path.is_dir():
-                inside = sorted(filter(is_image_name, path.iterdir()))
-                if not inside:
-                    raise SegnodeError(f'there are no images in {path}')
-                paths += inside
-            elif path.is_file():
-                paths.append(path)
-            else:
-                raise SegnodeError(f'there is no {path}')
-        except OSError as error:
-            raise SegnodeError(f'{path} cannot be read: {error.strerror or error}') from error
-    return paths
+class _UnreadableError(SegnodeError):
+    """One frame cannot be read; the others can be gone on with."""
 
 
-def _unique_names(paths: list[Path]) -> list[str]:
-    """Return a name for each image: its stem, numbered where an earlier image has it."""
-    stems = {path.stem for path in paths}
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        name, count = path.stem, 1
-        while name in taken or (count > 1 and name in stems):
-            count += 1
-            name = f'{path.stem}-{count}'
-        taken.add(name)
-        names.append(name)
-    return names
-
-
-def _one(
-    path: Path, stem: Path, segmenter: Segmenter, saves: list[str], alpha: float
-) -> dict[str, Any]:
-    """Segment one image and write its pictures; an unreadable one is an answer with 'error'."""
-    import cv2
-
+def _image(frame: Frame, segmenter: Segmenter, options: argparse.Namespace) -> dict[str, Any]:
+    """Segment one image and write its pictures."""
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        return {'image': str(path), 'error': f'{path} cannot be read as an image'}
+        image, truth = frame.load()
+    except SegnodeError as error:
+        raise _UnreadableError(str(error)) from error
     found = segmenter.segment(image)
+    made = pictures(
+        image, found, truth, segmenter.label_set, saves=options.save or SAVES,
+        alpha=options.alpha, measure=options.uncertainty,
+    )
     written = []
-    for kind, picture in _pictures(image, found, segmenter, saves, alpha).items():
-        target = stem.with_name(f'{stem.name}_{kind}.png')
-        if not cv2.imwrite(str(target), picture):
-            raise SegnodeError(f'{target} cannot be written')
-        written.append(str(target))
-    return {
-        'image': str(path),
+    for kind, picture in made.items():
+        written.append(str(options.out / f'{frame.name}_{kind}.png'))
+        write_picture(Path(written[-1]), picture)
+    answer: dict[str, Any] = {
+        'image': frame.source,
         'size': list(image.shape[:2]),
         'timing_ms': {stage: round(value, 3) for stage, value in found.timing.items()},
-        'share': _shares(found.labels, segmenter.label_set.names),
-        'written': written,
+        'share': _shares(_counts(found.labels), segmenter.label_set.names),
+        **_mean_uncertainty(found),
+    }
+    if truth is not None:
+        answer['pixel_accuracy'] = _accuracy(found.labels, truth, segmenter.label_set)
+    return {**answer, 'written': written}
+
+
+def _video(frame: Frame, segmenter: Segmenter, options: argparse.Namespace) -> dict[str, Any]:
+    """Segment a video frame by frame."""
+    from segnode.video import VideoReader
+
+    assert frame.video is not None
+    try:
+        reader = VideoReader(frame.video)
+    except SegnodeError as error:
+        raise _UnreadableError(str(error)) from error
+    counts: Any = 0
+    times: dict[str, float] = {}
+    size: list[int] = []
+    number = 0
+    progress = Progress(frame.video.name, reader.count, options.json)
+    with VideoFiles(options.out, frame.name, reader.rate) as files:
+        for image in reader:
+            found = segmenter.segment(image)
+            files.add(pictures(
+                image, found, None, segmenter.label_set, saves=options.save or VIDEO_SAVES,
+                alpha=options.alpha, measure=options.uncertainty,
+            ))
+            counts = counts + _counts(found.labels)
+            for stage, value in found.timing.items():
+                times[stage] = times.get(stage, 0.0) + value
+            size = list(image.shape[:2])
+            number += 1
+            progress.show(number)
+    return {
+        'image': frame.source,
+        'frames': number,
+        'rate': round(reader.rate, 3),
+        'size': size,
+        'timing_ms': {stage: round(value / number, 3) for stage, value in times.items()},
+        'share': _shares(counts, segmenter.label_set.names),
+        'written': [str(path) for path in files.paths.values()],
     }
 
 
-def _pictures(
-    image: np.ndarray, found: Segmentation, segmenter: Segmenter, saves: list[str], alpha: float
-) -> dict[str, np.ndarray]:
-    from segnode.pictures import color_picture, overlay_picture, side_by_side
-
-    pictures = {'labels': found.labels}
-    if {'color', 'side'} & set(saves):
-        pictures['color'] = color_picture(found.labels, segmenter.label_set)
-    if {'overlay', 'side'} & set(saves):
-        pictures['overlay'] = overlay_picture(image, found.labels, segmenter.label_set, alpha)
-    if 'side' in saves:
-        pictures['side'] = side_by_side(image, pictures['color'], pictures['overlay'])
-    return {kind: pictures[kind] for kind in SAVES if kind in saves}
+def _accuracy(found: np.ndarray, truth: np.ndarray, labels: LabelSet) -> float | None:
+    """Return correct / evaluated pixels; None where nothing is evaluated."""
+    known = truth < labels.num_classes
+    return round(float((found == truth)[known].mean()), 6) if known.any() else None
 
 
-def _shares(labels: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
-    """Return the share of the pixels that each class has, where it has any."""
+def _counts(labels: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    counts = np.bincount(labels.ravel(), minlength=256)
-    shares = {name: round(counts[i] / labels.size, 4) for i, name in enumerate(names) if counts[i]}
+    return np.bincount(labels.ravel(), minlength=256)
+
+
+def _shares(counts: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
+    """Return the share of the pixels that each class has, where it has any."""
+    total = int(counts.sum())
+    shares = {name: round(int(counts[i]) / total, 4) for i, name in enumerate(names) if counts[i]}
     if counts[255]:
-        shares['unlabelled'] = round(counts[255] / labels.size, 4)
+        shares['unlabelled'] = round(int(counts[255]) / total, 4)
     return shares
+
+
+def _mean_uncertainty(found: Segmentation) -> dict[str, dict[str, float]]:
+    """Return the mean of every measure over the image; nothing where nothing was sampled."""
+    from segnode.uncertainty import MEASURES
+
+    if found.uncertainty is None:
+        return {}
+    means = {m: float(getattr(found.uncertainty, m).mean()) for m in MEASURES}
+    return {'uncertainty': {measure: round(mean, 6) for measure, mean in means.items()}}
 
 
 def _line(answer: dict[str, Any]) -> str:
     main_shares = sorted(answer['share'].items(), key=lambda item: -item[1])[:4]
     shares = ', '.join(f'{name} {share:.0%}' for name, share in main_shares)
-    return f'{answer["image"]}: {sum(answer["timing_ms"].values()):.1f} ms; {shares}'
+    frames = f'{answer["frames"]} frames, ' if 'frames' in answer else ''
+    right = answer.get('pixel_accuracy')
+    accuracy = '' if right is None else f'; {right:.1%} right'
+    each = ' each' if frames else ''
+    return (f'{answer["image"]}: {frames}{sum(answer["timing_ms"].values()):.1f} ms{each}; '
+            f'{shares}{accuracy}')

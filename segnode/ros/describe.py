@@ -18,8 +18,10 @@ import sys
 
 from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
+from segnode.network_table import cells, header, released
 from segnode.networks.zoo import NETWORKS
 from segnode.ros import launch_arguments, own_parameters, parameters, topics
+from segnode.store import entries, folders
 
 BUILT_IN_SETS = ('cityscapes', 'camvid', 'mapillary')
 REGION = re.compile(r'(<!-- table: (?P<name>[\w ]+) -->\n)(?P<body>.*?)(<!-- end of table -->)',
@@ -37,13 +39,14 @@ def label_set_table() -> str:
 
 
 def network_table() -> str:
-    """Return the table of the networks."""
-    lines = ['| name | parameters (19 classes) | logits at | sides: multiples of | from |',
-             '|---|---|---|---|---|']
+    """Return the table of the networks, with the models that this package itself releases."""
+    own = folders()[0]
+    models = released(entry for entry in entries() if entry.folder == own)
+    columns = header()
+    lines = [f'| {" | ".join(columns)} |', '|' + '---|' * len(columns)]
     for info in NETWORKS.values():
-        scale = '1' if info.output_stride == 1 else f'1/{info.output_stride}'
-        lines.append(f'| `{info.name}` | {info.parameters_at_19:,} | {scale} | '
-                     f'{info.size_multiple} | {info.source} |')
+        name, *others = cells(info, info.multiply_adds, models.get(info.name, ()))
+        lines.append(f'| `{name}` | {" | ".join(others)} |')
     return '\n'.join(lines) + '\n'
 
 

@@ -31,6 +31,8 @@ UNWANTED = 'nobody subscribes'
 UNDECODABLE = 'undecodable'
 FAILED = 'failed in the network'
 CAUSES = (REPLACED, RATE_LIMIT, UNWANTED, UNDECODABLE, FAILED)
+# Those that nobody asked for: the others are the user's own doing.
+LOSSES = (REPLACED, UNDECODABLE, FAILED)
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,26 @@ class Snapshot:
 
     received: int
     published: int
-    rate_in: float
+    rate_in: float  # Hz, as all rates
     rate_out: float
+    rate_unwanted: float  # of images that nobody subscribes to the masks of
+    window: float  # s that rates, recent drops and latencies are of
+    seconds_active: float
     drops: dict[str, int]
     recent_drops: dict[str, int]
     stages: dict[str, StageStatistics]
+    end_to_end: StageStatistics | None  # stamp (where it is of this clock) to published
     outputs: dict[str, int]
+    image_age: float | None  # s since the newest image was taken; None without any image
     seconds_since_image: float
     seconds_on_frame: float
     last_error: str
+
+    @property
+    def loss_share(self) -> float:
+        """Return the share of the window's images that were lost against everyone's will."""
+        lost = sum(self.recent_drops[cause] for cause in LOSSES)
+        return min(1.0, lost / max(1.0, self.rate_in * min(self.window, self.seconds_active)))
 
 
 @dataclass
@@ -85,6 +98,14 @@ class _Window:
         self.trim(now)
         return sorted(value for _, value in self.events)
 
+    def statistics(self, now: float) -> StageStatistics | None:
+        """Return them, or None of a window without events."""
+        values = self.values(now)
+        if not values:
+            return None
+        return StageStatistics(statistics.median(values), values[round(0.95 * (len(values) - 1))],
+                               values[-1], len(values))
+
 
 class Health:
     """Collects facts from the executor's and the worker's threads; thread-safe."""
@@ -105,16 +126,19 @@ class Health:
             self._received = self._published = 0
             self._in, self._out = _Window(self._seconds), _Window(self._seconds)
             self._stages = {name: _Window(self._seconds) for name in STAGES}
+            self._end_to_end = _Window(self._seconds)
+            self._image_age = 0.0  # s, of the newest image when it came
             self._drops: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
             self._recent = {cause: _Window(self._seconds) for cause in CAUSES}
             self._outputs: Counter[str] = Counter()
             self._frame_started: float | None = None
             self._last_error = ''
 
-    def image_received(self) -> None:
-        """Note a message on the image topic."""
+    def image_received(self, age_ms: float | None = None) -> None:
+        """Note a message on the image topic; `age_ms` is how old it was, where that is known."""
         with self._lock:
             now = self._last_image = self._clock()
+            self._image_age = (age_ms or 0.0) / 1e3
             self._received += 1
             self._in.add(now)
 
@@ -133,6 +157,8 @@ class Health:
             self._outputs.update(outputs)
             for name, milliseconds in stages.items():
                 self._stages[name].add(now, milliseconds)
+            if 'total' in stages:
+                self._end_to_end.add(now, stages['total'] + stages.get('transport', 0.0))
 
     def dropped(self, cause: str, error: str = '') -> None:
         """Note a received frame that gave no mask; `error` says what was wrong with it."""
@@ -154,21 +180,21 @@ class Health:
         """Return everything as it stands now."""
         with self._lock:
             now = self._clock()
-            stages = {}
-            for name, window in self._stages.items():
-                values = window.values(now)
-                if values:
-                    stages[name] = StageStatistics(
-                        statistics.median(values), values[round(0.95 * (len(values) - 1))],
-                        values[-1], len(values))
+            stages = {name: found for name, window in self._stages.items()
+                      if (found := window.statistics(now)) is not None}
             started = self._frame_started
+            since_image = now - self._last_image
             return Snapshot(
                 received=self._received, published=self._published,
                 rate_in=self._in.rate(now, self._since),
                 rate_out=self._out.rate(now, self._since),
+                rate_unwanted=self._recent[UNWANTED].rate(now, self._since),
+                window=self._seconds, seconds_active=now - self._since,
                 drops=dict(self._drops),
                 recent_drops={cause: len(w.values(now)) for cause, w in self._recent.items()},
-                stages=stages, outputs=dict(self._outputs),
-                seconds_since_image=now - self._last_image,
+                stages=stages, end_to_end=self._end_to_end.statistics(now),
+                outputs=dict(self._outputs),
+                image_age=since_image + self._image_age if self._received else None,
+                seconds_since_image=since_image,
                 seconds_on_frame=0.0 if started is None else now - started,
                 last_error=self._last_error)

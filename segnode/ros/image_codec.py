@@ -56,9 +56,23 @@ _PACKED: dict[str, _Packed] = {
     'yuyv': _Packed(2, cv2.COLOR_YUV2BGR_YUY2, even_width=True),
     'yuv422_yuy2': _Packed(2, cv2.COLOR_YUV2BGR_YUY2, even_width=True),  # old name of yuyv
 }
-# 16UC1 says nothing about its range. It is taken as mono16: a fixed scale keeps the same
-# surface at the same grey in every frame, which stretching each frame to its own range would not.
-_SIXTEEN_BIT = ('mono16', '16UC1')
+# 16-bit encodings, each with the one of 8 bits that it is decoded as once it is scaled down. The
+# scale is fixed (see `decode_image`): a fixed one keeps the same surface at the same grey in every
+# frame, which stretching each frame to its own range would not.
+_SIXTEEN_BIT: dict[str, str] = {
+    'mono16': 'mono8',
+    '16UC1': '8UC1',
+    'rgb16': 'rgb8',
+    'bgr16': 'bgr8',
+    '16UC3': '8UC3',
+    'rgba16': 'rgba8',
+    'bgra16': 'bgra8',
+    '16UC4': '8UC4',
+    'bayer_rggb16': 'bayer_rggb8',
+    'bayer_bggr16': 'bayer_bggr8',
+    'bayer_gbrg16': 'bayer_gbrg8',
+    'bayer_grbg16': 'bayer_grbg8',
+}
 _TWO_PLANES = {'nv12': cv2.COLOR_YUV2BGR_NV12, 'nv21': cv2.COLOR_YUV2BGR_NV21}
 
 #: The encodings that `decode_image` decodes itself.
@@ -76,17 +90,20 @@ MAX_PIXELS_PER_BYTE = {'JPEG': 1_000, 'PNG': 10_000}
 _CHANNELS_OUT = {'mono8': 1, '8UC1': 1, 'rgb8': 3, 'bgr8': 3, '8UC3': 3}
 
 
-def decode_image(msg: Any) -> np.ndarray:
+def decode_image(msg: Any, bits: int = 16) -> np.ndarray:
     """
     Return the picture of an Image message.
 
     Args:
         msg: anything with height, width, encoding, is_bigendian, step and data.
+        bits: of a 16-bit encoding, how many are in use, 8 to 16: its values are divided by
+            2 ** (bits - 8), and what then exceeds 255 is white. No message says it: some drivers
+            shift the 10 or 12 bits of their sensor up to 16, others do not.
 
     Returns:
         uint8 (height, width, 3), BGR. For bgr8 and 8UC3 a view of `msg.data` (rows keep their
         padding as strides): treat it as read-only and keep it no longer than the message.
-        16-bit grey is scaled by 1/256, transparency is dropped.
+        Transparency is dropped.
 
     Raises:
         DecodeError: for any message that is damaged or in an encoding that is not supported.
@@ -95,10 +112,10 @@ def decode_image(msg: Any) -> np.ndarray:
     of colour after them (step * height * 3 / 2 bytes, as camera drivers send it); where the data
     hold only step * height bytes, `height` counts both planes (as OpenCV does).
     """
-    return _guarded(_decode_image, msg)
+    return _guarded(_decode_image, msg, bits)
 
 
-def decode_compressed(msg: Any) -> np.ndarray:
+def decode_compressed(msg: Any, bits: int = 16) -> np.ndarray:
     """
     Return the picture of a CompressedImage message.
 
@@ -108,14 +125,15 @@ def decode_compressed(msg: Any) -> np.ndarray:
 
     Args:
         msg: anything with format and data.
+        bits: of a 16-bit PNG, as for `decode_image`.
 
     Returns:
-        uint8 (height, width, 3), BGR. 16-bit PNG is scaled by 1/256.
+        uint8 (height, width, 3), BGR.
 
     Raises:
         DecodeError: for data that are damaged, truncated or of another kind.
     """
-    return _guarded(_decode_compressed, msg)
+    return _guarded(_decode_compressed, msg, bits)
 
 
 def fill_image(msg: Any, array_: np.ndarray, encoding: str) -> Any:
@@ -174,10 +192,12 @@ def encode_image(extension: str, image: np.ndarray, options: list[int]) -> 'arra
     return data
 
 
-def _guarded(decode: Callable[[Any], np.ndarray], msg: Any) -> np.ndarray:
+def _guarded(decode: Callable[[Any, int], np.ndarray], msg: Any, bits: int) -> np.ndarray:
     """Call the decoder; turn whatever else it raises into a DecodeError."""
+    if not 8 <= bits <= 16:
+        raise ValueError(f'bits must be 8 to 16, not {bits}')
     try:
-        return decode(msg)
+        return decode(msg, bits)
     except DecodeError:
         raise
     # Everything that a camera may send wrong is checked below with its own sentence. This is
@@ -217,7 +237,7 @@ def _view(data: np.ndarray, offset: int, shape: tuple[int, ...], step: int) -> n
     return np.ndarray(shape, np.uint8, data, offset, strides)  # type: ignore[call-overload]
 
 
-def _decode_image(msg: Any) -> np.ndarray:
+def _decode_image(msg: Any, bits: int) -> np.ndarray:
     encoding = msg.encoding
     height, width = _number(msg, 'height'), _number(msg, 'width')
     step = _number(msg, 'step')
@@ -231,29 +251,39 @@ def _decode_image(msg: Any) -> np.ndarray:
     if encoding in _TWO_PLANES:
         return _decode_two_planes(data, height, width, step, encoding)
 
-    bytes_per_pixel = 2 if encoding in _SIXTEEN_BIT else _PACKED[encoding].channels
+    sixteen = encoding in _SIXTEEN_BIT
+    packed = _PACKED[_SIXTEEN_BIT.get(encoding, encoding)]
+    bytes_per_pixel = packed.channels * (2 if sixteen else 1)
     _check_step(step, width, bytes_per_pixel, encoding)
     if data.size != step * height:
         raise DecodeError(
             f'the data hold {data.size} bytes, but {height} rows with a step of {step} are '
             f'{step * height}')
 
-    if encoding in _SIXTEEN_BIT:
-        # v >> 8 is the more significant byte, wherever the byte order puts it.
-        high = _view(data, 0, (height, width, 2), step)[..., 0 if msg.is_bigendian else 1]
-        return cv2.cvtColor(np.ascontiguousarray(high), cv2.COLOR_GRAY2BGR)
-
-    packed = _PACKED[encoding]
     if packed.even_width and width % 2:
         raise DecodeError(f'a {encoding} image needs an even width, this one has {width}')
     if min(height, width) < packed.least_side:
         raise DecodeError(f'a {encoding} image needs at least {packed.least_side} rows and '
                           f'columns, this one has {height} and {width}')
     shape = (height, width) if packed.channels == 1 else (height, width, packed.channels)
-    pixels = _view(data, 0, shape, step)
+    if sixteen:
+        values: np.ndarray = np.ndarray(
+            (height, width * packed.channels), '>u2' if msg.is_bigendian else '<u2', data, 0,
+            (step, 2))
+        pixels = _eight_bits(values, bits).reshape(shape)
+    else:
+        pixels = _view(data, 0, shape, step)
     if packed.conversion is None:
         return pixels
     return cv2.cvtColor(pixels, packed.conversion)
+
+
+def _eight_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return 16-bit values of which `bits` are in use as uint8 of the same shape."""
+    shifted = np.right_shift(values, bits - 8)
+    if bits < 16:
+        np.minimum(shifted, 255, out=shifted)
+    return shifted.astype(np.uint8)
 
 
 def _decode_two_planes(data: np.ndarray, height: int, width: int, step: int,
@@ -282,7 +312,7 @@ def _check_step(step: int, width: int, bytes_per_pixel: int, encoding: str) -> N
                           f'{encoding} ({width * bytes_per_pixel} bytes)')
 
 
-def _decode_compressed(msg: Any) -> np.ndarray:
+def _decode_compressed(msg: Any, bits: int) -> np.ndarray:
     described = str(msg.format)[:60]
     data = _bytes_of(msg)
     start = data[:8].tobytes()
@@ -308,7 +338,7 @@ def _decode_compressed(msg: Any) -> np.ndarray:
     if image is None or image.size == 0:
         raise DecodeError(f'the {kind} image is damaged ({data.size} bytes)')
     if image.dtype == np.uint16:
-        image = np.right_shift(image, 8).astype(np.uint8)
+        image = _eight_bits(image, bits)
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     if image.shape[2] == 4:

@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""The image subscription: its topic, and its reliability, which follows the publishers."""
+"""The image subscription: its topic, type and reliability, which follow the publishers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from rclpy.timer import Timer
 from sensor_msgs.msg import CompressedImage, Image
 
 from segnode.errors import SegnodeError
+from segnode.ros.input_choice import choose, COMPRESSED, RAW, Source, sources
+from segnode.ros.log_bridge import throttled
 from segnode.ros.qos import overridable, RELIABILITIES
+from segnode.ros.qos_mismatch import QosMismatches
 from segnode.ros.transport import decide_reliability, SUBSCRIPTION_DEPTH
 
 # How often publishers are looked at, in seconds. Short, because frames sent before the first
@@ -31,6 +34,7 @@ PLAUSIBLE_TRANSPORT_MS = 60_000.0
 # between two complaints about it in the log.
 RETRY = 5.0
 THROTTLE = 30.0
+MESSAGE_TYPES: dict[str, type] = {RAW: Image, COMPRESSED: CompressedImage}
 
 
 @dataclass(frozen=True)
@@ -42,46 +46,36 @@ class Frame:
     transport_ms: float | None  # header stamp to receipt; None where the stamp is no help
 
 
-def input_topic(node: Node, compressed: bool) -> str:
-    """Return the full name of the topic with the images, remapping done.
-
-    '/compressed' goes behind the remapped name, as image_transport does it, so that
-    `image:=/camera/image_raw` means /camera/image_raw/compressed.
-    """
-    base = node.resolve_topic_name('image')
-    if not compressed or base.endswith('/compressed'):
-        return base
-    return base + '/compressed'
-
-
 class ImageInput:
-    """Subscribes to the images while started, with a reliability that fits the publishers.
+    """Subscribes to the images while started, to what is published and as it is offered.
 
-    With reliability 'auto' there is no subscription before there is a publisher: a first guess
-    would either lose the first large frames (best effort) or get none (reliable), and make the
-    camera's driver warn about incompatible QoS.
+    Where transport or reliability is 'auto' there is no subscription before there is a publisher:
+    a first guess would either lose the first large frames (best effort) or get none (reliable),
+    and make the camera's driver warn about incompatible QoS.
     """
 
-    def __init__(self, node: Node, on_frame: Callable[[Frame], None], *, compressed: bool,
-                 reliability: str, group: CallbackGroup) -> None:
+    def __init__(self, node: Node, on_frame: Callable[[Frame], None], *, transport: str,
+                 reliability: str, group: CallbackGroup, mismatches: QosMismatches) -> None:
         """Declare the QoS parameters; nothing is received before start().
 
         Args:
             node: owner of subscription and timer.
             on_frame: called in the executor's thread with each message.
-            compressed: take CompressedImage from '<image>/compressed' in place of Image.
+            transport: one of `input_choice.TRANSPORTS`.
             reliability: 'auto', 'reliable' or 'best_effort', unless a qos_overrides parameter
                 says otherwise.
             group: callback group of subscription and timer; mutually exclusive.
+            mismatches: learns of publishers that the subscription does not fit.
         """
         self._node = node
         self._on_frame = on_frame
         self._group = group
-        self.msg_type: type = CompressedImage if compressed else Image
-        self.topic = input_topic(node, compressed)
-        self._profile, self._wanted = overridable(
-            node, self.topic, 'subscription', reliability=reliability,
-            depth=max(SUBSCRIPTION_DEPTH.values()))
+        self._mismatches = mismatches
+        self._sources = sources(node.resolve_topic_name('image'), transport)
+        self._qos = {source.topic: overridable(
+            node, source.topic, 'subscription', reliability=reliability,
+            depth=max(SUBSCRIPTION_DEPTH.values())) for source in self._sources}
+        self._source: Source | None = None  # of the subscription
         self._used = ''
         self._trouble = ''
         self._next_try = 0.0  # time.monotonic(), after a failure
@@ -113,6 +107,17 @@ class ImageInput:
             self._trouble = ''
 
     @property
+    def topic(self) -> str:
+        """Return the topic subscribed to; while there is none, the preferred one."""
+        return (self._source or self._sources[0]).topic
+
+    @property
+    def transport(self) -> str:
+        """Return 'raw' or 'compressed'; empty while there is no subscription."""
+        source = self._source
+        return '' if source is None else 'compressed' if source.compressed else 'raw'
+
+    @property
     def reliability(self) -> str:
         """Return what the subscription asks for now; empty while there is none."""
         return self._used
@@ -137,15 +142,16 @@ class ImageInput:
         It names the publishers of the resolved topic and their QoS, which is what users look for.
         """
         publishers = self.publishers()
-        expected = f'sensor_msgs/msg/{self.msg_type.__name__}'
+        expected = list(dict.fromkeys(
+            source.type_name for source in self._sources if source.topic == self.topic))
         if not publishers:
-            return 'it has no publisher. ' + self._elsewhere(expected)
+            return 'it has no publisher. ' + self._elsewhere()
         listed = ', '.join(f'{name} ({reliability})' for name, reliability, _ in publishers)
         said = f'it has {len(publishers)} publisher(s): {listed}; '
-        strangers = sorted({kind for _, _, kind in publishers if kind != expected})
+        strangers = sorted({kind for _, _, kind in publishers if kind not in expected})
         if strangers:
-            return said + (f'of type {", ".join(strangers)}, but {expected} is expected: '
-                           "see the parameter 'input_transport'.")
+            return said + (f'of type {", ".join(strangers)}, but {" or ".join(expected)} is '
+                           "expected: see the parameter 'input_transport'.")
         if self._used == 'reliable' and any(offered == 'best_effort'
                                             for _, offered, _ in publishers):
             return said + ('best effort is offered and reliable asked for, so nothing can come: '
@@ -153,9 +159,11 @@ class ImageInput:
         return said + (f'subscribed as {self._used or "nothing yet"}. Are they publishing, with '
                        'a transport profile that fits large images (config/transport.sh)?')
 
-    def _elsewhere(self, expected: str) -> str:
+    def _elsewhere(self) -> str:
+        expected = {source.type_name for source in self._sources}
+        own = {source.topic for source in self._sources}
         names = [name for name, kinds in self._node.get_topic_names_and_types()
-                 if expected in kinds and name != self.topic and '/segmentation/' not in name]
+                 if expected & set(kinds) and name not in own and '/segmentation/' not in name]
         if not names:
             return 'No node publishes images yet; is the camera running, in this ROS_DOMAIN_ID?'
         base = [name[:-len('/compressed')] if name.endswith('/compressed') else name
@@ -167,50 +175,62 @@ class ImageInput:
         try:
             self._watch()
         except SegnodeError as error:
-            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            self._node.get_logger().error(str(error), **throttled(THROTTLE))
 
     def _watch(self) -> None:
-        wanted = self._wanted
-        if wanted == 'auto':
-            infos = self._node.get_publishers_info_by_topic(self.topic)
-            if not infos:
-                self._trouble = ''
-                return
-            wanted = decide_reliability(infos)
+        chosen = self._choice()
+        if chosen is None:
+            self._trouble = ''
+            return
         with self._lock:
-            if self._timer is None or wanted == self._used:
+            if self._timer is None or chosen == (self._source, self._used):
                 return
             if self._trouble and time.monotonic() < self._next_try:
                 return
             self._unsubscribe()
             try:
-                self._subscribe(wanted)
+                self._subscribe(*chosen)
                 self._trouble = ''
             except SegnodeError as error:
                 self._trouble = str(error)
                 self._next_try = time.monotonic() + RETRY
                 raise
 
-    def _subscribe(self, reliability: str) -> None:
+    def _choice(self) -> tuple[Source, str] | None:
+        """Return what to subscribe to and how; None to leave things as they are."""
+        first = self._sources[0]
+        _, wanted = self._qos[first.topic]
+        if len(self._sources) == 1 and wanted != 'auto':
+            return first, wanted  # whoever publishes, and before anybody does
+        found = choose(self._sources, self._node.get_publishers_info_by_topic)
+        if found is None:
+            return None
+        source, publishers = found
+        _, wanted = self._qos[source.topic]
+        return source, decide_reliability(publishers) if wanted == 'auto' else wanted
+
+    def _subscribe(self, source: Source, reliability: str) -> None:
+        profile, _ = self._qos[source.topic]
         profile = QoSProfile(
-            history=self._profile.history, depth=self._profile.depth,
-            reliability=RELIABILITIES[reliability])
+            history=profile.history, depth=profile.depth, reliability=RELIABILITIES[reliability])
         try:
             self._subscription = self._node.create_subscription(
-                self.msg_type, self.topic, self._receive, profile, callback_group=self._group)
+                MESSAGE_TYPES[source.type_name], source.topic, self._receive, profile,
+                callback_group=self._group,
+                event_callbacks=self._mismatches.of_subscription(source.topic, profile))
         except Exception as error:  # rclpy's RCLError is not exported
             raise SegnodeError(
-                f'cannot subscribe to {self.topic} as sensor_msgs/msg/{self.msg_type.__name__}: '
+                f'cannot subscribe to {source.topic} as {source.type_name}: '
                 f'{error}. Does a remapping give that name to another topic of this node too?'
             ) from error
-        self._used = reliability
-        self._node.get_logger().info(f'subscribed to {self.topic} as {reliability}')
+        self._source, self._used = source, reliability
+        self._node.get_logger().info(f'subscribed to {source.topic} as {reliability}')
 
     def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
-        self._used = ''
+        self._source, self._used = None, ''
 
     def _receive(self, msg: Any) -> None:
         received = time.monotonic()

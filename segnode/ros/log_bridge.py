@@ -1,12 +1,25 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sends what the ROS-free part logs (the logger 'segnode') to the node's own log."""
+"""The node's log: what the ROS-free part logs goes there too, and nothing floods it."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.impl.rcutils_logger import RcutilsLogger
+
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+def throttled(seconds: float) -> dict[str, Any]:
+    """Return the arguments that keep a call of a ROS logger from being heard more often.
+
+    By the steady clock: rclpy takes the system's, and a vehicle whose clock was set back an hour
+    would not be warned for an hour.
+    """
+    return {'throttle_duration_sec': seconds, 'throttle_time_source_type': _STEADY}
 
 
 class RosHandler(logging.Handler):

@@ -20,6 +20,7 @@ from segnode.pictures import blend
 from segnode.ros.image_codec import encode_image, fill_image
 from segnode.ros.qos import overridable
 from segnode.ros.topics import LATENCY_STAGES, OUTPUT_TOPICS, OutputTopic
+from segnode.uncertainty import Uncertainty
 
 # Masks in flight to a slow subscriber before older ones give way.
 DEPTH = 5
@@ -40,6 +41,7 @@ class Result:
     confidence: np.ndarray | None  # uint8 (H, W)
     label_set: LabelSet
     settings: dict[str, Any]
+    uncertainty: Uncertainty | None = None
 
     @cached_property
     def color(self) -> np.ndarray:
@@ -68,20 +70,22 @@ class Result:
 class Outputs:
     """All publishers of one configured node."""
 
-    def __init__(self, node: LifecycleNode, *, confidence: bool) -> None:
+    def __init__(self, node: LifecycleNode, *, confidence: bool, uncertainty: bool) -> None:
         """Create the publishers, as managed entities of the node: silent until it is active.
 
         Args:
             node: the owner.
             confidence: whether the confidence image is made at all.
+            uncertainty: whether the uncertainty image is.
 
         Raises:
             SegnodeError: a qos_overrides parameter has a value that there is not.
         """
         self._node = node
         self._publishers: dict[str, Any] = {}
+        made = {'segmentation/confidence': confidence, 'segmentation/uncertainty': uncertainty}
         for topic in OUTPUT_TOPICS:
-            if topic.name == 'segmentation/confidence' and not confidence:
+            if not made.get(topic.name, True):
                 continue
             name = resolved(node, topic)
             profile, _ = overridable(
@@ -138,6 +142,9 @@ class Outputs:
             return fill_image(Image(header=header), result.overlay, 'rgb8')
         if name == 'segmentation/confidence' and result.confidence is not None:
             return fill_image(Image(header=header), result.confidence, 'mono8')
+        if name == 'segmentation/uncertainty' and result.uncertainty is not None:
+            scaled = result.uncertainty.scaled(str(result.settings['uncertainty']))
+            return fill_image(Image(header=header), scaled, 'mono8')
         if name == 'segmentation/camera_info':
             return info
         if name == 'segmentation/labels/compressed':

@@ -15,6 +15,7 @@ from typing import Any, TYPE_CHECKING
 
 from segnode.errors import SegnodeError
 from segnode.runtimes import RUNTIMES
+from segnode.uncertainty import DEFAULT_SAMPLES, MAX_SAMPLES, MEASURES, MIN_SAMPLES
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
@@ -104,6 +105,16 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'confidence', False,
         'Also compute and publish the confidence image.',
         read_only=True),
+    ParameterSpec(
+        'uncertainty', 'none',
+        'Measure of segmentation/uncertainty, from Monte Carlo dropout; only with a network that '
+        'offers it, such as bayesian_segnet. Each image then takes as many passes as samples, and '
+        'all masks are those of their mean.',
+        choices=('none', *MEASURES), read_only=True),
+    ParameterSpec(
+        'samples', DEFAULT_SAMPLES,
+        'Passes of Monte Carlo dropout per image, where uncertainty is not none.',
+        minimum=MIN_SAMPLES, maximum=MAX_SAMPLES, read_only=True),
     ParameterSpec(
         'allow_random_weights', False,
         'Run an untrained network when the model has no weights; every diagnostic then warns.',

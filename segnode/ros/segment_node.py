@@ -100,7 +100,8 @@ class SegmentNode(LifecycleNode):
                 segmenter.close()
                 return FAILURE
             self._segmenter = segmenter
-            self._outputs = Outputs(self, confidence=self._value('confidence'))
+            self._outputs = Outputs(
+                self, confidence=self._value('confidence'), uncertainty=bool(self._samples()))
             self._label_info = LabelInfoPublisher(self)
             seconds = time.monotonic() - self._activity[1]
             self.get_logger().info(
@@ -174,11 +175,15 @@ class SegmentNode(LifecycleNode):
             self._value('model'), runtime=self._value('runtime'),
             input_size=None if size == (0, 0) else (int(size[0]), int(size[1])),
             fit=self._value('fit'), confidence=self._value('confidence'),
-            threads=self._value('threads'),
+            samples=self._samples(), threads=self._value('threads'),
             allow_random_weights=self._value('allow_random_weights'))
         # The first run allocates and chooses kernels; a camera image should not pay for it.
         segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
         return segmenter
+
+    def _samples(self) -> int:
+        """Return the passes of Monte Carlo dropout per image, 0 where none are asked for."""
+        return 0 if self._value('uncertainty') == 'none' else int(self._value('samples'))
 
     def _failed(self, what: str, error: Exception) -> TransitionCallbackReturn:
         """Say why a transition failed: in the log, and in the diagnostics until the next try."""
@@ -269,6 +274,8 @@ class SegmentNode(LifecycleNode):
             facts = [('model', segmenter.model.name), ('runtime', segmenter.runtime.name),
                      ('network input', f'{width} x {height}'),
                      ('label set', segmenter.label_set.name)]
+            if self._samples():
+                facts.append(('samples per image', str(self._samples())))
         facts += [('image topic', self._input.topic),
                   ('image publishers', str(len(self._input.publishers()))),
                   ('image reliability', self._input.reliability or 'not subscribed')]

@@ -32,6 +32,11 @@ OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
         'segmentation/confidence', 'sensor_msgs/msg/Image',
         'mono8, 0 to 255; only with confidence:=true'),
     OutputTopic(
+        'segmentation/uncertainty', 'sensor_msgs/msg/Image',
+        'mono8: 0 certain, 255 the largest that the measure can be (entropy, mutual_information: '
+        'ln C; variance: (C - 1) / C^2; C classes) and where the network did not look; only with '
+        'uncertainty:= one of these'),
+    OutputTopic(
         'segmentation/color', 'sensor_msgs/msg/Image',
         "rgb8: the label set's colours", 'publish_color'),
     OutputTopic(

@@ -102,7 +102,8 @@ class Worker:
         found = self._segmenter.segment(image)
         ran = time.monotonic()
         result = Result(
-            image, found.labels, found.confidence, self._segmenter.label_set, settings)
+            image, found.labels, found.confidence, self._segmenter.label_set, settings,
+            found.uncertainty)
         header = frame.msg.header
         served = self._outputs.publish(
             wanted, header, result, self._camera_info.beside(header))

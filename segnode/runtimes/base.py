@@ -12,12 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from segnode.errors import SegnodeError
-from segnode.networks.zoo import network_info
+from segnode.networks.zoo import network_info, NETWORKS
 from segnode.record import ModelRecord
+from segnode.uncertainty import MAX_SAMPLES, MIN_SAMPLES
 
 # Of the deploy graph, part of every cache key: raise it with any change in graph.py or rewrite.py
 # that alters the graph. It is here because those two cannot be imported without PyTorch.
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,19 @@ class RuntimeOutput:
     Args:
         labels: uint8 (N, H, W), train ids.
         confidence: uint8 (N, H, W), the winning class's softmax times 255; None unless asked for.
+        uncertainty: float32 (N, 3, H, W), the ``segnode.uncertainty.MEASURES`` in their order;
+            None without Monte Carlo dropout.
     """
 
     labels: np.ndarray
     confidence: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+
+
+def output_names(confidence: bool, samples: int) -> list[str]:
+    """Return the names of the deploy graph's outputs, in their order; of RuntimeOutput's too."""
+    wanted = {'labels': True, 'confidence': confidence, 'uncertainty': bool(samples)}
+    return [name for name, given in wanted.items() if given]
 
 
 class Runtime(Protocol):
@@ -81,8 +91,28 @@ def working_size(record: ModelRecord, input_size: Any = None) -> tuple[int, int]
         raise SegnodeError(
             f'input_size must be (height, width) in whole pixels, not {input_size!r}'
         ) from error
-    network_info(record.network).check_input_size((height, width))
+    network_info(record.network).check_input_size((height, width), record.network_args)
     return height, width
+
+
+def check_samples(record: ModelRecord, samples: int) -> None:
+    """Check a number of passes of Monte Carlo dropout, 0 for none.
+
+    Raises:
+        SegnodeError: it is out of range, or the model's network does not offer it.
+    """
+    if not samples:
+        return
+    if not network_info(record.network).monte_carlo:
+        offer = ', '.join(info.name for info in NETWORKS.values() if info.monte_carlo)
+        raise SegnodeError(
+            f'uncertainty needs a network with Monte Carlo dropout, which {record.network} has '
+            f'not; {offer} has'
+        )
+    if not MIN_SAMPLES <= samples <= MAX_SAMPLES:
+        raise SegnodeError(
+            f'samples must be 0 (off) or {MIN_SAMPLES} to {MAX_SAMPLES}, not {samples}'
+        )
 
 
 def closed() -> SegnodeError:

@@ -16,7 +16,7 @@ import numpy as np
 from segnode.dependencies import installed, require
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.runtimes.base import Runtime, working_size
+from segnode.runtimes.base import check_samples, Runtime, working_size
 
 _LOG = logging.getLogger('segnode')
 
@@ -33,6 +33,7 @@ def load_runtime(
     *,
     input_size: tuple[int, int] | None = None,
     confidence: bool = False,
+    samples: int = 0,
     threads: int = 0,
     **options: Any,
 ) -> Runtime:
@@ -43,19 +44,23 @@ def load_runtime(
         name: one of ``RUNTIMES``.
         input_size: (H, W) of the images it will be given; by default the model's own.
         confidence: give the confidence too.
+        samples: passes of Monte Carlo dropout, which give the uncertainty too; 0 = none.
         threads: on the CPU; 0 = all usable cores but one, 1 to 4.
         options: of the runtime named, such as ``device`` of pytorch.
 
     Raises:
-        SegnodeError: unknown name, size or option, or the runtime cannot run this model here;
-            with 'auto', none can.
+        SegnodeError: unknown name, size or option, samples of a network without Monte Carlo
+            dropout, or the runtime cannot run this model here; with 'auto', none can.
     """
     if name not in RUNTIMES:
         raise SegnodeError(f'there is no runtime {name!r}; there is {", ".join(RUNTIMES)}')
     if threads < 0:
         raise SegnodeError(f'threads must be 0 (default) or more, not {threads}')
     size = working_size(model.record, input_size)
-    given = {'input_size': size, 'confidence': confidence, 'threads': threads}
+    check_samples(model.record, samples)
+    given = {
+        'input_size': size, 'confidence': confidence, 'samples': samples, 'threads': threads
+    }
     if name != 'auto':
         return _started(Candidate(name, 'asked for'), model, {**given, **options})
     failures: list[str] = []

@@ -70,29 +70,43 @@ class DeployGraph(nn.Module):
             x = torch.index_select(x, 1, self.order)
         return (x - self.mean) * self.scale
 
-    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        logits = self.network(self.prepare(image))
-        nearest = self.upsampling == 'nearest'
-        if not nearest and self.output_stride > 1:
+    @property
+    def repeats(self) -> int:
+        """Return how often each pixel of the last maps is repeated, in either direction."""
+        return self.output_stride if self.upsampling == 'nearest' else 1
+
+    def enlarged(self, logits: Tensor) -> Tensor:
+        """Enlarge logits to the image, unless what is made of them is only to be repeated."""
+        if self.repeats == 1 and self.output_stride > 1:
             logits = F.interpolate(
                 logits, scale_factor=float(self.output_stride), mode='bilinear',
                 align_corners=False,
             )
+        return logits
+
+    def forward(self, image: Tensor) -> Any:
+        logits = self.enlarged(self.network(self.prepare(image)))
         # Labels of enlarged logits are enlarged labels when every pixel is only repeated.
-        repeats = self.output_stride if nearest else 1
-        labels = _repeat(torch.argmax(logits, 1, keepdim=True), repeats)
+        labels = self.bytes_of(torch.argmax(logits, 1, keepdim=True))
         if not self.confidence:
             return labels
-        winner = torch.amax(F.softmax(logits, 1), 1, keepdim=True)
-        return labels, _repeat(winner * 255.0 + 0.5, repeats)
+        # The winner's softmax. Written out: ONNX Runtime's Softmax over planes is some ten times
+        # as slow as these four operations.
+        best = torch.amax(logits, 1, keepdim=True)
+        winner = 1.0 / torch.sum(torch.exp(logits - best), 1, keepdim=True)
+        return labels, self.bytes_of(winner * 255.0 + 0.5)
+
+    def bytes_of(self, x: Tensor) -> Tensor:
+        """Turn a last map (N, 1, h, w) into uint8 (N, H, W)."""
+        return repeated(x, self.repeats).squeeze(1).to(torch.uint8)
 
 
-def _repeat(x: Tensor, repeats: int) -> Tensor:
-    """Enlarge (N, 1, H, W) by repeating pixels -> uint8 (N, H * repeats, W * repeats)."""
+def repeated(x: Tensor, repeats: int) -> Tensor:
+    """Enlarge (N, C, H, W) by repeating pixels -> (N, C, H * repeats, W * repeats)."""
     if repeats > 1:
         # In float: neither torch nor TensorRT enlarges every integer type.
         x = F.interpolate(x.to(torch.float32), scale_factor=float(repeats), mode='nearest')
-    return x.squeeze(1).to(torch.uint8)
+    return x
 
 
 def deploy_graph(
@@ -101,6 +115,7 @@ def deploy_graph(
     input_size: tuple[int, int],
     *,
     confidence: bool = False,
+    samples: int = 0,
 ) -> DeployGraph:
     """Return the deploy graph in eval mode, with the network rewritten to run fast.
 
@@ -109,13 +124,17 @@ def deploy_graph(
         record: the model's.
         input_size: (H, W) of the images it will be given, and no others.
         confidence: give the second output.
+        samples: passes of Monte Carlo dropout, of a network that offers it; see
+            ``MonteCarloGraph``. 0 = none.
     """
+    from segnode.runtimes.monte_carlo import monte_carlo_graph
     from segnode.runtimes.rewrite import simplify
 
-    return DeployGraph(
-        simplify(network, input_size),
-        record,
-        upsampling=str(getattr(network, 'upsampling', 'bilinear')),
-        output_stride=int(getattr(network, 'output_stride', 1)),
-        confidence=confidence,
-    ).eval()
+    options: dict[str, Any] = {
+        'upsampling': str(getattr(network, 'upsampling', 'bilinear')),
+        'output_stride': int(getattr(network, 'output_stride', 1)),
+        'confidence': confidence,
+    }
+    if samples:
+        return monte_carlo_graph(network, record, input_size, samples=samples, **options)
+    return DeployGraph(simplify(network, input_size), record, **options).eval()

@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""The deploy graph in ONNX Runtime on the CPU: the default where there is no GPU."""
+"""The deploy graph in ONNX Runtime: the default where there is no GPU."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from segnode.model import Model
 from segnode.onnx_file import read_onnx
 from segnode.runtimes.base import (
     check_images,
+    check_samples,
     closed,
     default_threads,
     GRAPH_VERSION,
@@ -23,20 +24,24 @@ from segnode.runtimes.base import (
     working_size,
 )
 from segnode.runtimes.cache import cached
-from segnode.runtimes.session import open_session
+from segnode.runtimes.session import open_on
 
 
 class OnnxRuntime:
     """Runs a model's ``.onnx`` at its own size, or one exported for another size and kept.
 
     Args:
-        model: with its ``.onnx``; for another size or confidence with its ``.safetensors``.
+        model: with its ``.onnx``; for another size or another output with its ``.safetensors``.
         input_size: (H, W); by default the record's.
         confidence: give the confidence too.
-        threads: of this session; 0 = default.
+        samples: passes of Monte Carlo dropout, which give the uncertainty too; 0 = none. Each
+            run draws anew; where ONNX Runtime begins, it takes from the time the process starts.
+        threads: of this session on the CPU; 0 = default.
+        device: 'cpu', 'cuda', 'tensorrt' (TensorRT inside of ONNX Runtime, which builds an engine
+            at every start), or 'auto' for CUDA where that works and else the CPU.
 
     Raises:
-        SegnodeError: ONNX Runtime is missing, the file is damaged, or PyTorch is missing where
+        SegnodeError: ONNX Runtime or the device is missing, the file is damaged, or PyTorch is missing where
             an export is needed.
     """
 
@@ -49,53 +54,62 @@ class OnnxRuntime:
         *,
         input_size: tuple[int, int] | None = None,
         confidence: bool = False,
+        samples: int = 0,
         threads: int = 0,
+        device: str = 'auto',
     ) -> None:
         self.input_size = working_size(model.record, input_size)
+        check_samples(model.record, samples)
         threads = threads or default_threads()
         ort = require('onnxruntime', 'the onnx runtime')
-        path = graph_path(model, self.input_size, confidence=confidence)
+        path = graph_path(model, self.input_size, confidence=confidence, samples=samples)
         content, _ = read_onnx(path)
-        self._session: Any = open_session(content, threads=threads)
+        self._session: Any
+        self._session, where = open_on(content, device, threads=threads)
         expected = [*self.input_size, 3]
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or list(inputs[0].shape[1:]) != expected:
             raise SegnodeError(f'{path} does not hold a deploy graph for {_text(self.input_size)}')
         self._input = inputs[0].name
-        self.details = (
-            f'ONNX Runtime {ort.__version__}, CPU, {threads} thread' + 's' * (threads > 1)
-        )
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.details = f'ONNX Runtime {ort.__version__}, {where}'
 
     def run(self, images: np.ndarray) -> RuntimeOutput:
         """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
         if self._session is None:
             raise closed()
         check_images(images, self.input_size)
-        return RuntimeOutput(*self._session.run(None, {self._input: images}))
+        outputs = self._session.run(None, {self._input: images})
+        return RuntimeOutput(**dict(zip(self._outputs, outputs)))
 
     def close(self) -> None:
         """Drop the session, its threads and its memory."""
         self._session = None
 
 
-def graph_path(model: Model, size: tuple[int, int], *, confidence: bool = False) -> Path:
+def graph_path(
+    model: Model, size: tuple[int, int], *, confidence: bool = False, samples: int = 0
+) -> Path:
     """Return the path of the model's deploy graph for ``size``, exporting it where need be.
+
+    What is released is the graph that gives labels alone.
 
     Raises:
         SegnodeError: an export is needed and PyTorch or the weights are missing.
     """
-    if model.onnx_path is not None and size == model.record.input_size and not confidence:
+    extras = ['confidence'] * confidence + [f'uncertainty of {samples} samples'] * bool(samples)
+    if model.onnx_path is not None and size == model.record.input_size and not extras:
         return model.onnx_path
-    wanted = _text(size) + (' with confidence' if confidence else '')
+    wanted = _text(size) + (' with ' if extras else '') + ' and '.join(extras)
+    lacks = 'confidence or uncertainty' if samples else 'confidence'
+    served = f'{_text(model.record.input_size)} without {lacks}'
     if model.safetensors_path is None and not model.record.random:
         raise SegnodeError(
-            f'{model.onnx_path} serves {_text(model.record.input_size)} without confidence; for '
-            f'{wanted} put {model.name}.safetensors beside it'
+            f'{model.onnx_path} serves {served}; for {wanted} put {model.name}.safetensors beside '
+            'it'
         )
     if not installed('torch'):
-        serves = '' if model.onnx_path is None else (
-            f' (its .onnx serves {_text(model.record.input_size)} without confidence)'
-        )
+        serves = '' if model.onnx_path is None else f' (its .onnx serves {served})'
         raise SegnodeError(
             f'model {model.name} for {wanted}{serves} must be exported, which needs PyTorch: '
             'pip install torch onnx'
@@ -112,9 +126,13 @@ def graph_path(model: Model, size: tuple[int, int], *, confidence: bool = False)
     def make(path: Path) -> None:
         from segnode.export import export_onnx
 
-        export_onnx(model, path=path, input_size=size, confidence=confidence)
+        export_onnx(
+            model, path=path, input_size=size, confidence=confidence, samples=samples)
 
     name = f'{model.name}-{_text(size)}' + ('-confidence' if confidence else '')
+    if samples:
+        made_from['samples'] = str(samples)
+        name += f'-{samples}-samples'
     return cached(name, '.onnx', made_from, make)
 
 

@@ -13,8 +13,10 @@ from segnode.errors import SegnodeError
 from segnode.model import Model
 from segnode.runtimes.base import (
     check_images,
+    check_samples,
     closed,
     default_threads,
+    output_names,
     RuntimeOutput,
     working_size,
 )
@@ -27,6 +29,8 @@ class PyTorchRuntime:
         model: with its ``.safetensors``.
         input_size: (H, W); by default the record's.
         confidence: give the confidence too.
+        samples: passes of Monte Carlo dropout, which give the uncertainty too; 0 = none. They
+            draw from PyTorch's own generator.
         threads: on the CPU, for this whole process (PyTorch has one pool); 0 = default.
         device: 'cpu', 'cuda', or 'auto' for CUDA where PyTorch finds it.
 
@@ -43,6 +47,7 @@ class PyTorchRuntime:
         *,
         input_size: tuple[int, int] | None = None,
         confidence: bool = False,
+        samples: int = 0,
         threads: int = 0,
         device: str = 'auto',
     ) -> None:
@@ -50,12 +55,15 @@ class PyTorchRuntime:
         from segnode.runtimes.graph import deploy_graph
 
         self.input_size = working_size(model.record, input_size)
+        check_samples(model.record, samples)
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self._torch = torch
         graph: Any = deploy_graph(
-            model.build_network(), model.record, self.input_size, confidence=confidence
+            model.build_network(), model.record, self.input_size, confidence=confidence,
+            samples=samples,
         )
+        self._outputs = output_names(confidence, samples)
         try:
             self._device = torch.device(device)
             self._graph = graph.to(self._device, memory_format=torch.channels_last)
@@ -82,7 +90,8 @@ class PyTorchRuntime:
             outputs = self._graph(torch.from_numpy(images).to(self._device))
         if not isinstance(outputs, tuple):
             outputs = (outputs,)
-        return RuntimeOutput(*(output.cpu().numpy() for output in outputs))
+        return RuntimeOutput(
+            **{name: output.cpu().numpy() for name, output in zip(self._outputs, outputs)})
 
     def close(self) -> None:
         """Drop the network."""

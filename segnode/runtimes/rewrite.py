@@ -14,7 +14,7 @@ import logging
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx, nn, Tensor
 import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -25,13 +25,29 @@ _POINTWISE_MODULES = (nn.SiLU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Sigmoid, nn.H
 _POINTWISE_FUNCTIONS = (F.silu, F.relu, F.relu6, F.leaky_relu, torch.sigmoid, torch.relu)
 
 
-def simplify(network: nn.Module, input_size: tuple[int, int]) -> nn.Module:
+class SampledDropout(nn.Module):
+    """Dropout in training and in eval mode alike, from operations that ONNX and TensorRT have."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = (torch.rand_like(x) >= self.p).to(x.dtype)
+        return x * kept * (1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0)
+
+
+def simplify(
+    network: nn.Module, input_size: tuple[int, int], *, sample_dropout: bool = False
+) -> nn.Module:
     """Return a network that computes the same as ``network`` in fewer operations.
 
     Args:
         network: in eval mode; not changed.
         input_size: (H, W) of the float (N, 3, H, W) images it will be given, and no others:
             sizes that the network reads from its input become constants.
+        sample_dropout: let dropout sample in the copy, in eval mode, for Monte Carlo dropout;
+            else it is taken out.
 
     Returns:
         The rewritten copy, or ``network`` itself where it cannot be traced symbolically.
@@ -43,6 +59,8 @@ def simplify(network: nn.Module, input_size: tuple[int, int]) -> nn.Module:
         _LOG.debug('%s is deployed as it is: %s', type(network).__name__, error)
         return network
     _freeze_sizes(traced, input_size)
+    if sample_dropout:
+        _sample_dropout(traced)
     _remove_dropout(traced)
     _fold_batch_norm(traced)
     _sink_enlargements(traced)
@@ -104,6 +122,13 @@ def _freeze_sizes(graph: fx.GraphModule, input_size: tuple[int, int]) -> None:
             user.kwargs = fx.map_arg(user.kwargs, constant)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _sample_dropout(graph: fx.GraphModule) -> None:
+    for node in graph.graph.nodes:
+        dropout = _module(graph, node)
+        if isinstance(dropout, nn.Dropout):
+            _replace_module(graph, node, SampledDropout(dropout.p))
 
 
 def _remove_dropout(graph: fx.GraphModule) -> None:

@@ -27,7 +27,12 @@ from segnode.ros.image_codec import (
 BYTES_PER_PIXEL = {
     'rgb8': 3, 'bgr8': 3, '8UC3': 3, 'rgba8': 4, 'bgra8': 4, '8UC4': 4, 'mono8': 1, '8UC1': 1,
     'mono16': 2, '16UC1': 2, 'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1,
-    'bayer_grbg8': 1, 'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2, 'nv12': 1, 'nv21': 1}
+    'bayer_grbg8': 1, 'uyvy': 2, 'yuv422': 2, 'yuyv': 2, 'yuv422_yuy2': 2, 'nv12': 1, 'nv21': 1,
+    'rgb16': 6, 'bgr16': 6, '16UC3': 6, 'rgba16': 8, 'bgra16': 8, '16UC4': 8, 'bayer_rggb16': 2,
+    'bayer_bggr16': 2, 'bayer_gbrg16': 2, 'bayer_grbg16': 2}
+# Of 16 bits, with the encoding of 8 that holds the more significant bytes.
+SIXTEEN_BIT = {name: {'mono16': 'mono8', '16UC1': '8UC1', '16UC3': '8UC3', '16UC4': '8UC4'}.get(
+    name, name.replace('16', '8')) for name in BYTES_PER_PIXEL if '16' in name}
 TWO_PLANES = ('nv12', 'nv21')
 
 
@@ -72,6 +77,12 @@ def test_the_list_of_encodings_is_the_promised_one():
     ('8UC1', (77,), [77, 77, 77]),
     ('mono16', (0xFF, 0x4D), [0x4D, 0x4D, 0x4D]),  # 0x4DFF, little endian
     ('16UC1', (0xFF, 0x4D), [0x4D, 0x4D, 0x4D]),
+    ('rgb16', (0xFF, 10, 0xFF, 20, 0xFF, 30), [30, 20, 10]),
+    ('bgr16', (0xFF, 10, 0xFF, 20, 0xFF, 30), [10, 20, 30]),
+    ('16UC3', (0xFF, 10, 0xFF, 20, 0xFF, 30), [10, 20, 30]),
+    ('rgba16', (0xFF, 10, 0xFF, 20, 0xFF, 30, 0xFF, 99), [30, 20, 10]),
+    ('bgra16', (0xFF, 10, 0xFF, 20, 0xFF, 30, 0xFF, 99), [10, 20, 30]),
+    ('16UC4', (0xFF, 10, 0xFF, 20, 0xFF, 30, 0xFF, 99), [10, 20, 30]),
 ])
 def test_a_pixel_of_each_packed_encoding(encoding, pixel, bgr):
     assert one(encoding, pixel, pixel) == [bgr, bgr]
@@ -82,6 +93,37 @@ def test_both_byte_orders(encoding):
     assert one(encoding, (0x12, 0x34), (0x00, 0xFF)) == [[0x34] * 3, [0xFF] * 3]
     assert one(encoding, (0x12, 0x34), (0x00, 0xFF), big=1) == [[0x12] * 3, [0x00] * 3]
     assert one('mono8', (0x12,), (0x34,), big=1) == [[0x12] * 3, [0x34] * 3]  # has no order
+
+
+@pytest.mark.parametrize('bits, value, grey', [
+    (16, 0x4DFF, 0x4D), (16, 0xFFFF, 255), (12, 0x0ABC, 0xAB), (12, 0x0FFF, 255), (12, 0x1000, 255),
+    (12, 0xFFFF, 255), (10, 0x03FC, 255), (10, 0x0200, 128), (8, 77, 77), (8, 300, 255)])
+def test_bits_in_use_of_sixteen(bits, value, grey):
+    for order, big in (('little', 0), ('big', 1)):
+        row = np.array([list(value.to_bytes(2, order))], np.uint8)
+        message = plain_message('mono16', row, 1, 1, big=big)
+        assert decode_image(message, bits).tolist() == [[[grey] * 3]]
+    deep = np.full((3, 4), value, np.uint16)
+    message = compressed(deep, '.png', 'mono16; png compressed ')
+    assert (decode_compressed(message, bits) == grey).all()
+
+
+@pytest.mark.parametrize('bits', [7, 17, 0, -1])
+def test_impossible_bits(bits):
+    with pytest.raises(ValueError, match='8 to 16'):
+        decode_image(noise_message('mono16'), bits)
+
+
+@pytest.mark.parametrize('encoding', SIXTEEN_BIT)
+@pytest.mark.parametrize('big', [0, 1])
+@pytest.mark.parametrize('padding', [0, 3])
+def test_sixteen_bits_are_the_picture_of_their_eight(encoding, big, padding):
+    channels = BYTES_PER_PIXEL[encoding] // 2
+    values = np.random.default_rng(3).integers(0, 1 << 12, (24, 32 * channels), np.uint16)
+    deep = values.astype('>u2' if big else '<u2').view(np.uint8)
+    eight = plain_message(SIXTEEN_BIT[encoding], (values >> 4).astype(np.uint8), 32, 24)
+    message = plain_message(encoding, deep, 32, 24, big=big, padding=padding)
+    assert (decode_image(message, 12) == decode_image(eight)).all()
 
 
 # BT.601 with 16..235: Y 81, U 90, V 240 is pure red; Y 145, U 54, V 34 pure green.
@@ -132,19 +174,19 @@ def test_same_as_rosbags_image(encoding, big):
     message = noise_message(encoding, height=24, width=32, big=big)
     if encoding in TWO_PLANES:
         message.height = 36  # rosbags-image counts the rows of both planes
-    if encoding not in ('mono16', '16UC1'):
+    if encoding not in SIXTEEN_BIT:
         message.is_bigendian = 0  # rosbags-image has a code path only for 16 bits
     image = decode_image(message)
     if encoding.startswith(('8UC', '16UC')):  # there it returns the array as it is
         theirs = rosbags_image.message_to_cvimage(message)
-        if encoding == '16UC1':
+        if encoding.startswith('16'):
             theirs = (theirs >> 8).astype(np.uint8)
         expected = np.stack([theirs] * 3, -1) if theirs.ndim == 2 else theirs[..., :3]
     else:
         expected = rosbags_image.message_to_cvimage(message, 'bgr8')
     assert image.dtype == np.uint8 and image.shape == expected.shape == (24, 32, 3)
-    # rosbags-image scales mono16 by 255/65535, here it is 1/256: never more than one level.
-    tolerance = 1 if encoding == 'mono16' else 0
+    # rosbags-image scales by 255/65535, after it has interpolated Bayer; here it is 1/256, before.
+    tolerance = 2 if 'bayer' in encoding and '16' in encoding else int(encoding.endswith('16'))
     assert np.abs(image.astype(int) - expected).max() <= tolerance
 
 
@@ -258,7 +300,7 @@ def test_all_sizes_absurd_at_once():
     fault('bytes', height=2 ** 32 - 1, width=2 ** 32 - 1, step=2 ** 32 - 1)
 
 
-@pytest.mark.parametrize('encoding', ['', 'BGR8', 'yuv444', '32FC1', 'nv24', 'bayer_rggb16', 'é'])
+@pytest.mark.parametrize('encoding', ['', 'BGR8', 'yuv444', '32FC1', 'nv24', 'mono32', 'é'])
 def test_unknown_encoding_names_itself_and_the_supported_ones(encoding):
     try:
         import cv_bridge  # noqa: F401

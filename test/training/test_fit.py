@@ -97,7 +97,7 @@ def test_run_leaves_a_model_that_evaluates_to_its_record(runs, rendered_camvid):
     assert [entry['epoch'] for entry in last] == [2, 3]
     assert record.training['miou']['val'] == pytest.approx(
         history[record.training['epochs']], abs=0.01)
-    assert 'root' not in record.training['recipe']['data']
+    assert 'roots' not in record.training['recipe']['data']
     for runtime in ('onnx', 'pytorch'):
         done = training(
             'evaluate', '--model', runs / 'whole' / 'whole.onnx' if runtime == 'onnx'
@@ -161,5 +161,5 @@ def test_help_imports_nothing_heavy():
 
 
 def test_frames_in_both_splits_are_refused(rendered_camvid):
-    done = training('fit', '--data.val', 'train', expect=1, root=rendered_camvid)
-    assert 'are in both train and train' in done.stderr
+    done = training('fit', '--data.val', 'camvid:train', expect=1, root=rendered_camvid)
+    assert 'are in both camvid:train and camvid:train' in done.stderr

@@ -1,36 +1,91 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""``evaluate``: the mean IoU of a released model."""
+"""``evaluate``: what a released model gets right."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 import json
+import os
+from pathlib import Path
+from typing import Any
+
+from training.commands.arguments import add_inference, add_root, count, read_inference, read_roots
+
+EPILOG = """
+Figures are those of the Cityscapes benchmark: IoU of classes and categories over all pixels of
+all frames together, and iIoU where every frame has its instance file. Accuracy is correct /
+evaluated pixels, of a class the share of its pixels that was found. "of occurring classes" leaves
+out classes that no frame has, which matters for a few frames only. Data of another label set are
+mapped to the model's classes.
+"""
 
 
 def main(argv: list[str]) -> int:
-    """Mean IoU of a released model on a split."""
-    from segnode.runtimes import RUNTIMES
-
+    """Score a released model on one or several splits, as it runs on a vehicle."""
     parser = argparse.ArgumentParser(
-        prog='python -m training evaluate', description=main.__doc__
+        prog='python -m training evaluate', description=main.__doc__, epilog=EPILOG
     )
-    parser.add_argument('--model', default='fsffnet', help='name or path of a released model')
-    parser.add_argument('--runtime', default='auto', choices=RUNTIMES)
-    parser.add_argument('--data', default='camvid', help='dataset (default camvid)')
-    parser.add_argument('--root', help='its folder; by default the variable CAMVID_DATASET')
-    parser.add_argument('--split', default='val', help='split (default val)')
-    parser.add_argument('--fit', default='stretch', choices=('stretch', 'letterbox', 'crop'))
-    parser.add_argument('--json', action='store_true', help='print JSON')
+    parser.add_argument('--data', nargs='+', default=['camvid:val'], metavar='DATASET[:SPLIT]',
+                        help='what to look at; a split that is not named is val (default '
+                        'camvid:val)')
+    add_root(parser)
+    parser.add_argument('--split', help='the split of every --data')
+    parser.add_argument('--label-map', action='append', default=[], metavar='FILE',
+                        help="your own YAML table from the data's classes to the model's")
+    parser.add_argument('--limit', type=count, metavar='N',
+                        help='N frames, evenly taken from all of them')
+    parser.add_argument('--processes', type=count, default=1, metavar='N',
+                        help='frames are shared out among N processes and as many GPUs as there '
+                        'are; the result is the same to the last bit')
+    add_inference(parser)
+    out = parser.add_argument_group('results')
+    out.add_argument('--json', action='store_true', help='print JSON')
+    out.add_argument('--report', type=Path, metavar='FILE.html',
+                     help='write a page with all figures and the best and worst frames')
+    out.add_argument('--save', type=Path, metavar='FOLDER',
+                     help='write what the model says, train ids, as DATASET/KEY.png')
     given = parser.parse_args(argv)
-    from segnode.labels import load_label_set
-    from segnode.segmenter import Segmenter
-    from training.datasets.registry import dataset, dataset_root
-    from training.evaluate import evaluate as run
+    from segnode.errors import SegnodeError
+    from training.evaluate import evenly
+    from training.evaluate_parallel import evaluate_parallel, Task
 
-    reader = dataset(given.data)
-    samples = reader.find_samples(dataset_root(given.data, given.root, '--root'), given.split)
-    segmenter = Segmenter.load(given.model, runtime=given.runtime, fit=given.fit)
-    result = run(segmenter, reader, samples, load_label_set(reader.LABEL_SET))
-    print(json.dumps(result.to_dict()) if given.json else result.table())
+    if given.report and not given.report.resolve().parent.is_dir():
+        raise SegnodeError(f'There is no folder {given.report.resolve().parent}.')
+    data = [_spec(text, given.split) for text in given.data]
+    inference = read_inference(given)
+    if given.processes > 1 and not inference.threads:
+        threads = max(1, (os.cpu_count() or 1) // given.processes)
+        inference = replace(inference, threads=threads)
+    task = Task(inference, tuple(data), read_roots(given.root, data), tuple(given.label_map),
+                given.save)
+    loaded = inference.load()
+    try:
+        pool = task.pool(loaded.label_set)
+        result = evaluate_parallel(
+            task, loaded, pool, evenly(len(pool), given.limit), given.processes,
+            progress=not given.json,
+        )
+        answer: dict[str, Any] = {'inference': inference.describe(loaded), **result.to_dict()}
+        if given.report:
+            from training.report import write_report
+
+            write_report(given.report, result, loaded, pool, answer['inference'])
+            answer['report'] = str(given.report)
+    finally:
+        loaded.close()
+    if given.json:
+        print(json.dumps(answer))
+        return 0
+    print(result.table())
+    for what, where in (('report', given.report), ('label pictures', given.save)):
+        if where:
+            print(f'{what}: {where}')
     return 0
+
+
+def _spec(text: str, split: str | None) -> str:
+    """Return DATASET:SPLIT."""
+    name, _, own = text.partition(':')
+    return f'{name}:{split or own or "val"}'

@@ -15,14 +15,18 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument('checkpoint', type=Path, help='best.ckpt or last.ckpt of a run')
     parser.add_argument('stem', type=Path, help='where to: a path without suffix')
-    parser.add_argument('--root', help="the dataset's folder; by default the run's")
+    parser.add_argument('--root', action='append', default=[], metavar='DATASET=FOLDER',
+                        help="where a dataset lies; by default the run's own")
     parser.add_argument('--hardware', default='', help='what it was trained on, for the record')
     parser.add_argument('--remarks', default='', help='whatever else the record should say')
     given = parser.parse_args(argv)
+    roots = dict(pair.split('=', 1) for pair in given.root if '=' in pair)
+    if len(roots) < len(given.root):
+        parser.error('--root is DATASET=FOLDER, such as camvid=/data/camvid')
     from training.release import release as run
 
     record = run(
-        given.checkpoint, given.stem, root=given.root, hardware=given.hardware,
+        given.checkpoint, given.stem, roots=roots, hardware=given.hardware,
         remarks=given.remarks,
     )
     for split, miou in record.training['miou'].items():

@@ -1,0 +1,101 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The segmenters of a run: one for each worker thread, made when it is first needed.
+
+Threads, not processes: the network, decoding and encoding run outside the interpreter's lock, no
+picture is copied between processes, and a kill leaves no orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+import contextlib
+import logging
+import os
+import queue
+import threading
+
+from segnode.model import Model
+from segnode.ros.bags.options import BagOptions
+from segnode.runtimes import load_runtime
+from segnode.segmenter import Segmenter
+
+_LOG = logging.getLogger('segnode')
+_THREADS = 'bag-worker'
+_GPU_WORKERS = 4  # they decode and encode while one of them runs the network
+_GPU_BATCH = 8
+
+
+class Engine:
+    """Worker threads and their segmenters.
+
+    Args:
+        options: which model and runtime, how many workers.
+
+    Raises:
+        SegnodeError: see Segmenter.load.
+    """
+
+    def __init__(self, options: BagOptions) -> None:
+        self._options = options
+        self._threads = options.threads or 1
+        first = Segmenter.load(
+            options.model, runtime=options.runtime, fit=options.fit, threads=self._threads,
+            allow_random_weights=options.allow_random_weights)
+        self.model: Model = first.model
+        self.runtime = first.runtime.name
+        self.details = first.runtime.details
+        on_cpu = ', CPU' in first.runtime.details
+        cores = usable_cores()
+        self.workers = options.workers or (
+            max(1, cores // self._threads) if on_cpu else min(_GPU_WORKERS, cores))
+        # None: any number of images in one run. On the CPU a batch gains nothing: every image
+        # keeps a core busy by itself, and a batch needs more cache than there is.
+        self.fixed_batch = first.runtime.batch
+        self.batch = self.fixed_batch or options.batch or (1 if on_cpu else _GPU_BATCH)
+        self._free: queue.SimpleQueue[Segmenter] = queue.SimpleQueue()
+        self._free.put(first)
+        self._all = [first]
+        self._making = threading.Lock()
+        self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix=_THREADS)
+        _LOG.addFilter(_not_again)
+
+    @contextlib.contextmanager
+    def segmenter(self) -> Iterator[Segmenter]:
+        """Lend a segmenter that no other thread has."""
+        try:
+            lent = self._free.get_nowait()
+        except queue.Empty:
+            lent = self._another()
+        try:
+            yield lent
+        finally:
+            self._free.put(lent)
+
+    def _another(self) -> Segmenter:
+        options = self._options
+        runtime = load_runtime(self.model, self.runtime, threads=self._threads)
+        made = Segmenter(self.model, runtime, options.fit)
+        with self._making:
+            self._all.append(made)
+        return made
+
+    def close(self) -> None:
+        """End the threads and give the segmenters back."""
+        self.pool.shutdown(cancel_futures=True)
+        _LOG.removeFilter(_not_again)
+        for segmenter in self._all:
+            segmenter.close()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _not_again(record: logging.LogRecord) -> bool:
+    """Pass what is said once; each worker's segmenter would say it anew."""
+    return record.levelno > logging.INFO or not (record.threadName or '').startswith(_THREADS)

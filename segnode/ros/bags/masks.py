@@ -1,0 +1,163 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""From image messages to serialised masks: the work of one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segnode.labels import LabelSet
+from segnode.pictures import blend
+from segnode.ros.bags.cameras import Camera
+from segnode.ros.bags.compression import compress
+from segnode.ros.bags.engine import Engine
+from segnode.ros.bags.journal import MaskMessage, Part, PartMaker
+from segnode.ros.bags.options import BagOptions
+from segnode.ros.bags.recording import RawMessage, typestore
+from segnode.ros.frame_sources import IMAGE_TYPE
+from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError, encode_image
+from segnode.segmenter import Segmentation, Segmenter
+
+PART_BYTES = 16 << 20  # of masks, not compressed; more of them begin another part
+_PNG_EFFORT = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Consecutive image messages of one storage file.
+
+    Args:
+        file: index of the storage file.
+        messages: each with its number in its topic, from 0 on.
+    """
+
+    file: int
+    messages: list[tuple[int, RawMessage]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image message that could be decoded."""
+
+    message: RawMessage
+    header: Any
+    image: np.ndarray  # uint8 (H, W, 3) BGR
+
+
+class MaskMaker:
+    """Makes the masks of tasks; may be used by many threads at once.
+
+    Args:
+        cameras: the topics that are segmented.
+        options: what was asked for.
+        packed: whether each message is compressed by itself, as in rosbag2's mode 'message'.
+        stopped: raises when the work is to end.
+    """
+
+    def __init__(
+        self, cameras: list[Camera], options: BagOptions, packed: bool,
+        stopped: Callable[[], None],
+    ) -> None:
+        self._cameras = {camera.topic: camera for camera in cameras}
+        self._options = options
+        self._packed = packed
+        self._stopped = stopped
+        self._store = typestore()
+
+    def run(self, task: Task, engine: Engine) -> list[tuple[Part, bytes]]:
+        """Segment the messages of a task; return its parts, each with its compressed body."""
+        done: list[tuple[Part, bytes]] = []
+        maker = PartMaker(task.file)
+        with engine.segmenter() as segmenter:
+            for first in range(0, len(task.messages), engine.batch):
+                self._stopped()
+                batch = task.messages[first:first + engine.batch]
+                self._batch(batch, segmenter, engine.fixed_batch, maker)
+                if maker.size >= PART_BYTES:
+                    done.append(maker.finish())
+                    maker = PartMaker(task.file)
+        if maker.part.frames:
+            done.append(maker.finish())
+        return done
+
+    def _batch(
+        self, batch: list[tuple[int, RawMessage]], segmenter: Segmenter, fixed: int | None,
+        maker: PartMaker,
+    ) -> None:
+        """Decode, segment and encode some messages, and add them to a part in their order."""
+        decoded: list[Decoded | DecodeError] = []
+        for _, message in batch:
+            try:
+                decoded.append(self._decoded(message))
+            except DecodeError as error:
+                decoded.append(error)
+        images = [one.image for one in decoded if isinstance(one, Decoded)]
+        # A runtime that takes a fixed number gets it; what the repeats give is left out.
+        filling = [images[-1]] * (fixed - len(images)) if fixed and images else []
+        found = iter(segmenter.segment_batch([*images, *filling]))
+        for (number, message), one in zip(batch, decoded):
+            if isinstance(one, Decoded):
+                maker.frame(
+                    message.time, self._masks(one, next(found), segmenter.label_set))
+            else:
+                maker.skip(message.topic, number, message.time, str(one))
+
+    def _decoded(self, message: RawMessage) -> Decoded:
+        """Decode a message; whatever is wrong with it is a DecodeError."""
+        try:
+            fields: Any = self._store.deserialize_cdr(message.data, message.msgtype)
+        except Exception as error:  # of struct, of NumPy, of Unicode, ...
+            reason = ' '.join(str(error).split())[:200]
+            raise DecodeError(f'it is damaged ({type(error).__name__}: {reason})') from error
+        decode = decode_image if message.msgtype == IMAGE_TYPE else decode_compressed
+        return Decoded(message, fields.header, decode(fields))
+
+    def _masks(
+        self, decoded: Decoded, found: Segmentation, label_set: LabelSet
+    ) -> list[MaskMessage]:
+        """Return the serialised masks of an image."""
+        made = []
+        for output, topic in self._cameras[decoded.message.topic].masks.items():
+            if output == 'labels' and self._options.compressed_labels:
+                data = self._png(decoded.header, found.labels)
+            else:
+                picture = self._picture(output, decoded.image, found.labels, label_set)
+                data = self._image(decoded.header, picture)
+            if self._packed:
+                data = compress(data)
+            made.append(MaskMessage(topic.channel, decoded.message.time, data))
+        return made
+
+    def _picture(
+        self, output: str, image: np.ndarray, labels: np.ndarray, label_set: LabelSet
+    ) -> np.ndarray:
+        """Return labels, or uint8 (H, W, 3) RGB."""
+        if output == 'labels':
+            return labels
+        colors = label_set.colorize(labels)
+        if output == 'color':
+            return colors
+        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        return blend(rgb, colors, labels, self._options.alpha)
+
+    def _image(self, header: Any, picture: np.ndarray) -> bytes:
+        """Return a serialised Image: mono8 of (H, W), rgb8 of (H, W, 3)."""
+        height, width = picture.shape[:2]
+        encoding, pixel = ('mono8', 1) if picture.ndim == 2 else ('rgb8', 3)
+        message = self._store.types[IMAGE_TYPE](
+            header=header, height=height, width=width, encoding=encoding, is_bigendian=0,
+            step=pixel * width, data=np.ascontiguousarray(picture).reshape(-1))
+        return bytes(self._store.serialize_cdr(message, IMAGE_TYPE))
+
+    def _png(self, header: Any, labels: np.ndarray) -> bytes:
+        """Return a serialised CompressedImage with the labels as a lossless PNG."""
+        kind = 'sensor_msgs/msg/CompressedImage'
+        data = np.frombuffer(encode_image('.png', labels, _PNG_EFFORT), np.uint8)
+        message = self._store.types[kind](
+            header=header, format='mono8; png compressed mono8', data=data)
+        return bytes(self._store.serialize_cdr(message, kind))
