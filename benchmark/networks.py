@@ -24,8 +24,8 @@ import tempfile
 import time
 from typing import Any
 
-from benchmark.measure import available_memory, processor
 from benchmark.one_network import arguments, row, RUNTIMES
+from segnode.benchmarking.machine import available_memory, processor
 from segnode.dependencies import require, versions
 from segnode.errors import SegnodeError
 from segnode.networks.multiply_adds import multiply_adds

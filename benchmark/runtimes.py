@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.measure import eager, IMAGES, labels, load_images, processor, Run, take_turns
+from segnode.benchmarking.images import IMAGES, load_images
+from segnode.benchmarking.machine import processor
+from segnode.benchmarking.timing import eager, labels, Run, take_turns
 from segnode.commands.arguments import image_size
 from segnode.dependencies import versions
 from segnode.errors import SegnodeError

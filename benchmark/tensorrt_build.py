@@ -5,8 +5,9 @@
     python -m benchmark.tensorrt_build [--networks NAME,...] [--size HxW] [--json FILE]
 
 Each network, untrained, is exported as deploy graph (float32, the batch symbolic, see
-``segnode.export``), parsed and built for one image at a time. The libraries are
-requirements/tensorrt.txt. Layers are those of the parsed graph, before TensorRT fuses them.
+``segnode.export``), and that and its float16 form (``segnode.onnx_half``) are parsed and built
+for one image at a time. The libraries are requirements/tensorrt.txt. Layers are those of the
+parsed graph, before TensorRT fuses them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.measure import processor
+from segnode.benchmarking.machine import processor
 from segnode.commands.arguments import image_size
 from segnode.dependencies import versions
 from segnode.errors import SegnodeError
@@ -30,9 +31,12 @@ from segnode.export import export_onnx
 from segnode.labels import load_label_set
 from segnode.model import Model
 from segnode.networks.zoo import network_info, NETWORKS
-from segnode.runtimes.tensorrt_build import build_plan, find_tensorrt, TENSORRT_RTX
+from segnode.onnx_half import in_half_precision
+from segnode.runtimes.tensorrt_build import build_plan
+from segnode.runtimes.tensorrt_versions import find_tensorrt, TENSORRT_RTX
 
 SIZE = (512, 1024)
+PRECISIONS = ('fp32', 'fp16')
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,13 +79,16 @@ def measure(names: list[str], size: tuple[int, int]) -> dict[str, Any]:
             row['onnx_bytes'] = len(content)
         shape = (1, *size, 3)
         try:
-            plan = build_plan(content, {'image': (shape, shape, shape)}, tensorrt=tensorrt)
+            for precision in PRECISIONS:
+                if precision == 'fp16':
+                    content = in_half_precision(content)
+                plan = build_plan(content, {'image': (shape, shape, shape)}, tensorrt=tensorrt)
+                row[precision] = {
+                    'layers': plan.layers, 'build_seconds': round(plan.seconds, 2),
+                    'engine_bytes': len(plan.content),
+                }
         except SegnodeError as error:
             row['refused'] = str(error)
-        else:
-            row['layers'] = plan.layers
-            row['build_seconds'] = round(plan.seconds, 2)
-            row['engine_bytes'] = len(plan.content)
         rows.append(row)
         print(row, file=sys.stderr, flush=True)
     return {
@@ -111,18 +118,22 @@ def _uneven(network: nn.Module) -> nn.Module:
 def table(answer: dict[str, Any]) -> str:
     """Return the answer as text and a table in Markdown."""
     lines = [
-        f'{answer["size"]}, one image, float32, {answer["tensorrt"]}, {answer["processor"]}, '
+        f'{answer["size"]}, one image, {answer["tensorrt"]}, {answer["processor"]}, '
         f'PyTorch {answer["versions"]["torch"]}',
         '',
-        '| network | ONNX MB | layers | build s | engine MB |',
+        '| network | ONNX MB | layers fp32, fp16 | build s fp32, fp16 | engine MB fp32, fp16 |',
         '|---|---|---|---|---|',
     ]
     for row in answer['rows']:
         if row['refused']:
             built = f'refused: {row["refused"]} | - | -'
         else:
-            megabytes = row['engine_bytes'] / 1e6
-            built = f'{row["layers"]} | {row["build_seconds"]:.2f} | {megabytes:.1f}'
+            rows = [row[precision] for precision in PRECISIONS]
+            built = ' | '.join((
+                ', '.join(str(r['layers']) for r in rows),
+                ', '.join(f'{r["build_seconds"]:.2f}' for r in rows),
+                ', '.join(f'{r["engine_bytes"] / 1e6:.1f}' for r in rows),
+            ))
         lines.append(f'| `{row["network"]}` | {row["onnx_bytes"] / 1e6:.1f} | {built} |')
     return '\n'.join(lines)
 

@@ -8,7 +8,9 @@ The loop is pytorch-lightning's Trainer with the run's own module, optimiser, we
 batch transfer. All feeds train the same network and take turns, so that other load on the machine
 falls on all alike; a round's ratio is the feed's images per second by those of the constant
 tensors in the same round, and the median of the rounds counts. The first step of every turn is a
-warm-up. "alone" is what the feed gives when nobody trains: how fast a network it could keep busy.
+warm-up. The ratio by processor time (all threads of the training process, not of its workers)
+suffers less from other load; of a GPU it says nothing. "alone" is what the feed gives when nobody
+trains: how fast a network it could keep busy.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.measure import processor
+from segnode.benchmarking.machine import processor
 from segnode.commands.arguments import image_size
 from segnode.dependencies import versions
 from segnode.errors import SegnodeError
@@ -43,7 +45,7 @@ from training.data_module import SegmentationData
 from training.module import SegmentationModule
 
 CONSTANT = 'constant'
-FEEDS = {
+FEEDS: dict[str, dict[str, Any]] = {
     'loader': {'augment_on': 'loader', 'workers': 0},
     'loader, 1 worker': {'augment_on': 'loader', 'workers': 1},
     'loader, 2 workers': {'augment_on': 'loader', 'workers': 2},
@@ -79,16 +81,19 @@ class ConstantData(pl.LightningDataModule):
 
 
 class Clock(pl.Callback):
-    """Seconds from the end of the first step to the end of the last."""
+    """Seconds from the end of the first step to the end of the last: clock and processor."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.ends = device, [0.0, 0.0]
+        self.device, self.start = device, (0.0, 0.0)
+        self.seconds = (0.0, 0.0)
 
     def on_train_batch_end(self, trainer: Any, module: Any, out: Any, batch: Any, index: int
                            ) -> None:
         if trainer.global_step in (1, trainer.max_steps):
             wait(self.device)
-            self.ends[trainer.global_step > 1] = time.perf_counter()
+            now = time.perf_counter(), time.process_time()
+            self.seconds = now[0] - self.start[0], now[1] - self.start[1]
+            self.start = now
 
 
 def wait(device: torch.device) -> None:
@@ -158,13 +163,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     images, labels, names = first.on_after_batch_transfer(next(iter(first.train_dataloader())), 0)
     batch = [images.to(device), labels.to(device), names]
     turns: dict[str, Any] = {CONSTANT: ConstantData(batch, steps), **feeds}
-    rates: dict[str, list[float]] = {name: [] for name in turns}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds + 1):  # the first one warms up
             for name, data in turns.items():
-                rate = turn(module, data, device, steps, options, Path(folder))
+                seconds = turn(module, data, device, steps, options, Path(folder))
                 if number:
-                    rates[name].append(rate)
+                    times[name].append(seconds)
     return {
         'network': config.network,
         'data': spec,
@@ -183,19 +188,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         'rows': [
             {
                 'feed': name,
-                'images_per_s': round(statistics.median(found), 2),
-                'of_constant': round(statistics.median(
-                    own / constant for own, constant in zip(found, rates[CONSTANT])
-                ), 3),
-                'of_constant_range': [
-                    round(choose(own / c for own, c in zip(found, rates[CONSTANT])), 3)
-                    for choose in (min, max)
-                ],
+                'images_per_s': round(options.batch * options.steps / statistics.median(
+                    clock for clock, _ in found), 2),
+                **ratios(times[CONSTANT], found),
                 'alone_images_per_s': None if name == CONSTANT else round(
                     alone(feeds[name], options.seconds, device), 1
                 ),
             }
-            for name, found in rates.items()
+            for name, found in times.items()
         ],
     }
 
@@ -203,8 +203,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def turn(
     module: SegmentationModule, data: pl.LightningDataModule, device: torch.device, steps: int,
     options: argparse.Namespace, folder: Path,
-) -> float:
-    """Train a few steps; return the images per second after the first."""
+) -> tuple[float, float]:
+    """Train a few steps; return the seconds that all but the first took, and of processor time."""
     clock = Clock(device)
     trainer = pl.Trainer(
         accelerator=device.type, devices=1, precision=options.precision, max_steps=steps,
@@ -214,7 +214,22 @@ def turn(
         default_root_dir=folder,
     )
     trainer.fit(module, data)
-    return options.batch * (steps - 1) / (clock.ends[1] - clock.ends[0])
+    return clock.seconds
+
+
+def ratios(
+    constant: list[tuple[float, float]], found: list[tuple[float, float]]
+) -> dict[str, Any]:
+    """Return the speed beside the constant tensors': median and range of the rounds."""
+    clock, used = (
+        [c[kind] / f[kind] for c, f in zip(constant, found)] for kind in range(2)
+    )
+    return {
+        'of_constant': round(statistics.median(clock), 3),
+        'of_constant_range': [round(min(clock), 3), round(max(clock), 3)],
+        'of_constant_by_processor': round(statistics.median(used), 3),
+        'of_constant_by_processor_range': [round(min(used), 3), round(max(used), 3)],
+    }
 
 
 def alone(data: SegmentationData, seconds: float, device: torch.device) -> float:
@@ -247,12 +262,15 @@ def table(answer: dict[str, Any]) -> str:
         f'{answer["device"]}, {answer["processor"]}, {answer["threads"]} threads, '
         f'PyTorch {answer["versions"]["torch"]}',
         '',
-        '| feed | images/s | of the constant tensors | rounds from - to | alone, images/s |',
-        '|---|---|---|---|---|',
+        '| feed | images/s | of the constant tensors | rounds from - to | by processor time '
+        '| rounds from - to | alone, images/s |',
+        '|---|---|---|---|---|---|---|',
     ]
     lines += [
         f'| {row["feed"]} | {row["images_per_s"]:.2f} | {row["of_constant"]:.3f} '
         f'| {row["of_constant_range"][0]:.3f} - {row["of_constant_range"][1]:.3f} '
+        f'| {row["of_constant_by_processor"]:.3f} '
+        f'| {" - ".join(format(v, ".3f") for v in row["of_constant_by_processor_range"])} '
         f'| {row["alone_images_per_s"] or "-"} |'
         for row in answer['rows']
     ]

@@ -13,6 +13,7 @@ from segnode.errors import SegnodeError
 VERBS = {
     'models': 'list the models there are, and what is known of them',
     'predict': 'segment images: label, colour and overlay pictures',
+    'benchmark': 'measure models and runtimes on this machine, side by side',
     'labels': 'list label sets, or the classes of one',
     'cache': 'list or clear what was exported for this machine',
 }

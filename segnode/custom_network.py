@@ -40,12 +40,13 @@ from typing import Any
 
 from segnode.errors import SegnodeError
 from segnode.labels import BUILT_IN, IGNORE, LabelSet, load_label_set, load_yaml, YAML_SUFFIXES
+from segnode.networks.zoo import CUSTOM
 from segnode.onnx_graph import Dimension, OnnxGraph, operator_of, read_graph, Value
-from segnode.record import COLOR_ORDERS, CUSTOM, ModelRecord
+from segnode.record import COLOR_ORDERS, ModelRecord
 
 KINDS = ('logits', 'probabilities', 'labels')
 LAYOUTS = ('nchw', 'nhwc')
-FLOATS = ('float32', 'float16', 'float64', 'bfloat16')
+FLOATS = ('float32', 'float16', 'float64')
 INTEGERS = ('uint8', 'int8', 'uint16', 'int16', 'uint32', 'int32', 'int64', 'uint64', 'bool')
 # Resize has its coordinates since operator set 11 (2019), which every exporter of today reaches.
 MIN_OPSET = 11
@@ -76,6 +77,7 @@ class CustomNetwork:
         input: as the file has it.
         input_layout: of ``LAYOUTS``.
         output: as the file has it.
+        operator: that makes the output.
         stated: kind and layout as the description states them, '' where it does not.
         align_corners: how logits are enlarged.
         classes: train id of each channel, or of each value of labels; 255 for none.
@@ -87,6 +89,7 @@ class CustomNetwork:
     input: Value
     input_layout: str
     output: Value
+    operator: str
     stated: Form
     align_corners: bool
     classes: tuple[int, ...]
@@ -109,26 +112,25 @@ class CustomNetwork:
             raise SegnodeError(f'{self.file} has changed since it was loaded')
         return graph
 
-    def form(self, output: Value, operator: str = '') -> Form:
+    def form(self, output: Value) -> Form:
         """Return what an output is, from its type and shape and what the description states.
 
         Args:
-            output: the file's, or one with the shape that it has when it runs.
-            operator: that makes it.
+            output: the file's, or the same with the shape that it has when it runs.
 
         Raises:
             SegnodeError: it is nothing that labels can be made of; the text shows both sides.
         """
         found = f'{self.file.name} gives {output}'
         shape = output.shape
-        if output.type and output.type not in (*FLOATS, *INTEGERS):
+        if output.type not in (*FLOATS, *INTEGERS):
             raise SegnodeError(f'{self.path}: {found}, and labels are made of numbers')
         if shape is not None and len(shape) not in (3, 4):
             raise SegnodeError(
                 f'{self.path}: {found}, and what it gives must be logits [N, C, H, W] or '
                 '[N, H, W, C], or labels [N, H, W] or [N, 1, H, W]'
             )
-        kind = self.stated.kind or self._kind(output, operator, found)
+        kind = self.stated.kind or self._kind(output, found)
         count = len(self.classes)
         if kind == 'labels':
             if shape is None or len(shape) == 3:
@@ -154,19 +156,21 @@ class CustomNetwork:
                 f'{self.path}: {found}, {channels} channels, but {self._expected(count)}')
         return Form(kind, layout)
 
-    def _kind(self, output: Value, operator: str, found: str) -> str:
+    def _kind(self, output: Value, found: str) -> str:
         """Return the kind that type and shape tell."""
         if output.type in INTEGERS:
             return 'labels'
         shape = output.shape
         single = shape is not None and (
             len(shape) == 3 or shape[1] == 1 or (shape[3] == 1 and shape[1] != len(self.classes)))
+        if single and self.operator == 'Sigmoid':
+            return 'probabilities'
         if single:
             raise SegnodeError(
                 f'{self.path}: {found}, which may be labels, or the logits or probabilities of '
                 'one class: say which by output.kind'
             )
-        return 'probabilities' if operator == 'Softmax' else 'logits'
+        return 'probabilities' if self.operator == 'Softmax' else 'logits'
 
     def _layout(self, shape: tuple[Dimension, ...], channels: int) -> str:
         """Return where the channels are, of which there should be so many."""
@@ -238,16 +242,17 @@ def load_custom(path: Path) -> tuple[ModelRecord, CustomNetwork]:
             f'{path}: {file.name} takes {taken}, pixels as they are: scale must be 1, without '
             'mean and std'
         )
+    output = _output(graph, stated_output, path, file)
     network = CustomNetwork(
         path=path, file=file, input=taken, input_layout=layout,
-        output=_output(graph, stated_output, path, file),
+        output=output, operator=operator_of(graph, output.name),
         stated=Form(_choice(stated_output, 'kind', KINDS, path, 'output'),
                     _choice(stated_output, 'layout', LAYOUTS, path, 'output')),
         align_corners=_flag(stated_output, 'align_corners', path),
         classes=_classes(stated_output, label_set, path),
         sha256=hashlib.sha256(graph.content).hexdigest(),
     )
-    network.form(network.output, operator_of(graph, network.output.name))
+    network.form(output)
     record = ModelRecord(
         network=CUSTOM, label_set=label_set, input_size=size, mean=mean, std=std,
         color_order=color_order, data_licence=_text(entries, 'licence', path),

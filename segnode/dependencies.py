@@ -18,6 +18,7 @@ _SOURCES = {
     'torch': ('PyTorch', 'torch onnx'),
     'onnx': ('onnx', 'onnx'),
     'onnxruntime': ('ONNX Runtime', 'onnxruntime'),
+    'openvino': ('OpenVINO', 'openvino'),
 }
 
 

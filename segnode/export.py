@@ -24,7 +24,14 @@ from segnode.networks.zoo import create
 from segnode.onnx_file import with_metadata
 from segnode.onnx_loop import joined, nodes
 from segnode.record import ModelRecord
-from segnode.runtimes.base import check_samples, GRAPH_VERSION, output_names, working_size
+from segnode.runtimes.base import (
+    check_label_stride,
+    check_samples,
+    GRAPH_VERSION,
+    output_names,
+    working_size,
+)
+from segnode.sample_image import sample_image
 from segnode.tensor_file import write_tensors
 
 if TYPE_CHECKING:
@@ -81,6 +88,7 @@ def export_onnx(
     input_size: tuple[int, int] | None = None,
     confidence: bool = False,
     samples: int = 0,
+    label_stride: int = 1,
     weights_sha256: str | None = None,
 ) -> Path:
     """Write the deploy graph as ``.onnx``: the batch symbolic, height and width fixed.
@@ -97,6 +105,7 @@ def export_onnx(
         confidence: give the graph a second output.
         samples: passes of Monte Carlo dropout, as a Loop with random numbers of its own; they
             give the graph another output, the uncertainty. 0 = none.
+        label_stride: the labels, and all other outputs, are at 1/label_stride of the input.
         weights_sha256: of the ``.safetensors`` file that these weights are from; by default that
             of the model's.
 
@@ -122,8 +131,10 @@ def export_onnx(
         network = _rounded(model_or_network)
     size = working_size(record, input_size)
     check_samples(record, samples)
-    graph = deploy_graph(network, record, size, confidence=confidence, samples=samples)
-    image = _test_image(size)
+    check_label_stride(label_stride, size)
+    graph = deploy_graph(
+        network, record, size, confidence=confidence, samples=samples, label_stride=label_stride)
+    image = sample_image(size)
     names = output_names(confidence, samples)
     if isinstance(graph, MonteCarloGraph):
         content = _traced_loop(graph, image, names)
@@ -138,10 +149,12 @@ def export_onnx(
     content = with_metadata(content, metadata)
     # The reference is the network as it was trained, so that the rewrites are checked too.
     if samples:
-        reference: nn.Module = without_chance(network, record, confidence=confidence)
+        reference: nn.Module = without_chance(
+            network, record, confidence=confidence, label_stride=label_stride)
         _check_agreement(_without_chance(content), reference, image)
     else:
-        reference = DeployGraph(network, record, confidence=confidence).eval()
+        reference = DeployGraph(
+            network, record, confidence=confidence, label_stride=label_stride).eval()
         _check_agreement(content, reference, image)
     try:
         write_bytes(path, content)
@@ -276,25 +289,6 @@ def _rounded(network: nn.Module) -> nn.Module:
     for parameter in rounded.parameters():
         parameter.data = parameter.data.half().float()
     return rounded
-
-
-def _test_image(size: tuple[int, int]) -> np.ndarray:
-    """Return a uint8 (1, H, W, 3) image with smooth areas, edges and noise, always the same."""
-    height, width = size
-    rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    image = np.empty((height, width, 3), np.float32)
-    for channel in range(3):
-        image[..., channel] = 110 + 70 * np.sin(
-            rows * (0.011 + 0.004 * channel) + columns * (0.017 - 0.005 * channel) + channel
-        )
-    for _ in range(24):  # rectangles: edges of every contrast
-        top, left = rng.integers(0, height), rng.integers(0, width)
-        bottom = top + rng.integers(4, max(5, height // 3))
-        right = left + rng.integers(4, max(5, width // 4))
-        image[top:bottom, left:right] = rng.integers(0, 256, 3)
-    image += rng.normal(0, 6, image.shape)
-    return np.clip(image, 0, 255).astype(np.uint8)[None]
 
 
 def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarray) -> None:

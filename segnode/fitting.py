@@ -54,6 +54,42 @@ class Placement:
         return restored
 
 
+    def reduced(self, labels: np.ndarray, *, outside: float = IGNORE) -> np.ndarray:
+        """Bring labels (or any other map) to a smaller likeness of the image, as they are.
+
+        It shows all that the image shows, so a pixel of the image is found in it by its scale
+        alone: of a letterbox the bars are cut off, of a crop what the network did not see is
+        added. Where neither is needed it is ``labels`` itself.
+
+        Args:
+            labels: uint8 or float32 (h, w) of the network's input size, or of a part of it.
+            outside: value of what the network did not see.
+        """
+        if self.target == (0, 0, *self.size) and self.source == (0, 0, *self.image_size):
+            return labels
+        rows, columns = (self._cells(axis, labels.shape[axis]) for axis in (0, 1))
+        made = labels[np.ix_(np.maximum(rows, 0), np.maximum(columns, 0))]
+        made[rows < 0] = outside
+        made[:, columns < 0] = outside
+        return made
+
+    def _cells(self, axis: int, count: int) -> np.ndarray:
+        """Return for each row (or column) of the likeness that of the map, -1 for none.
+
+        Args:
+            axis: 0 for rows, 1 for columns.
+            count: rows or columns of the map.
+        """
+        side, size = self.image_size[axis], self.size[axis]
+        start, length = self.source[axis], self.source[axis + 2]
+        begin, extent = self.target[axis], self.target[axis + 2]
+        made = max(1, round(side * extent * count / (length * size)))
+        centres = (np.arange(made) + 0.5) * side / made  # in the image
+        cells = (begin + (centres - start) * extent / length) * count / size
+        seen = (centres >= start) & (centres < start + length)
+        return np.where(seen, np.clip(cells, 0, count - 1).astype(np.intp), -1)
+
+
 def fit_image(
     image: np.ndarray, size: tuple[int, int], fit: str = 'stretch'
 ) -> tuple[np.ndarray, Placement]:
@@ -91,6 +127,11 @@ def fit_image(
         canvas[top : top + part_height, left : left + part_width] = fitted
         fitted = canvas
     return np.ascontiguousarray(fitted), placement
+
+
+def at_size(labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Bring labels to (height, width) by nearest neighbour; ``labels`` where they have it."""
+    return _resized(labels, size, cv2.INTER_NEAREST_EXACT)
 
 
 def _rectangles(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segnode.custom_network import CustomNetwork, load_custom
 from segnode.errors import SegnodeError
-from segnode.labels import LabelSet, load_label_set
-from segnode.networks.zoo import create, network_info, network_of
+from segnode.labels import LabelSet, load_label_set, YAML_SUFFIXES
+from segnode.networks.zoo import create, CUSTOM, network_info, network_of
 from segnode.onnx_file import read_onnx
 from segnode.record import ModelRecord
 from segnode.tensor_file import parse_tensors
@@ -36,7 +37,9 @@ class Model:
         record: what both files state.
         safetensors_path: the weights, None where there is only the graph.
         onnx_path: the deploy graph at ``record.input_size``, None where there is only the weights.
-        weights_sha256: of the content of the ``.safetensors`` file that the model comes from.
+        weights_sha256: of the content of the ``.safetensors`` file that the model comes from, or
+            of the ``.onnx`` file of somebody else.
+        custom: that file and what is known of it; the model then has neither of the two above.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Model:
     safetensors_path: Path | None
     onnx_path: Path | None
     weights_sha256: str
+    custom: CustomNetwork | None = None
 
     @classmethod
     def load(cls, name_or_path: str | Path, *, allow_random_weights: bool = False) -> Model:
@@ -51,7 +55,8 @@ class Model:
 
         Args:
             name_or_path: path of either file or of their common stem; a released name such as
-                ``fsffnet_camvid``; or a network such as ``fsffnet``, for its best released model.
+                ``fsffnet_camvid``; a network such as ``fsffnet``, for its best released model;
+                or the YAML file of a network of somebody else, see ``segnode.custom_network``.
                 Names are looked up in ``segnode.store.folders()``.
             allow_random_weights: where a network has no released model, build one that was never
                 trained (``record.training['random']`` is then true).
@@ -70,6 +75,10 @@ class Model:
     def from_files(cls, weights: Path | None, graph: Path | None) -> Model:
         """Load a pair, or the one of the two that there is.
 
+        Args:
+            weights: a ``.safetensors`` file.
+            graph: an ``.onnx`` file, or the YAML file that describes one of somebody else.
+
         Raises:
             SegnodeError: a file is damaged, or the two do not belong together.
         """
@@ -78,6 +87,9 @@ class Model:
             raise TypeError('a model has at least one file')
         if weights is None:
             assert graph is not None
+            if graph.suffix in YAML_SUFFIXES:
+                record, custom = load_custom(graph)
+                return cls(graph.stem, record, None, None, custom.sha256, custom)
             record, digest = _graph_record(graph)
             return cls(one.stem, record, None, graph, digest)
         content = _read(weights)
@@ -146,6 +158,11 @@ class Model:
                 return create(
                     self.record.network, classes, **self.record.network_args
                 ).eval()
+        if self.record.network == CUSTOM:
+            raise SegnodeError(
+                f'model {self.name} is an .onnx file of somebody else, which PyTorch cannot run: '
+                'take the onnx runtime'
+            )
         if self.safetensors_path is None:
             raise SegnodeError(
                 f'model {self.name} has no .safetensors file, which PyTorch needs: put it beside '

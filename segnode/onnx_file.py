@@ -70,8 +70,8 @@ def parse_metadata(content: bytes, path: Path | str) -> dict[str, str]:
         raise SegnodeError(f'{path} is not an ONNX file: it holds no graph')
     if DIGEST not in metadata:
         raise SegnodeError(
-            f'{path} carries no {DIGEST} in its metadata, so segnode did not write it or it is '
-            'cut short'
+            f'{path} carries no {DIGEST} in its metadata, so it is cut short, or segnode did not '
+            'write it: a network of somebody else needs a .yaml file that describes it'
         )
     stated = metadata.pop(DIGEST)
     if stated != _digest(b''.join(base), metadata):

@@ -51,8 +51,26 @@ def integer(value: Bytes) -> int:
         ValueError: it is no such value.
     """
     number, _ = _varint(memoryview(value), 0)
-    number &= (1 << 64) - 1
-    return number - (1 << 64) if number >> 63 else number
+    return _signed(number)
+
+
+def integers(whole: Bytes, value: Bytes) -> list[int]:
+    """Return the int64s of one field of repeated numbers, packed into one value or not.
+
+    Args:
+        whole: the field.
+        value: its value.
+
+    Raises:
+        ValueError: they are no such values.
+    """
+    if memoryview(whole)[0] & 7 == VARINT:
+        return [integer(value)]
+    found, position, data = [], 0, memoryview(value)
+    while position < len(data):
+        number, position = _varint(data, position)
+        found.append(_signed(number))
+    return found
 
 
 def text(value: Bytes) -> str:
@@ -88,6 +106,11 @@ def encode(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+def _signed(number: int) -> int:
+    number &= (1 << 64) - 1
+    return number - (1 << 64) if number >> 63 else number
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from segnode.labels import LabelSet
 
 FORMAT_VERSION = 1
 COLOR_ORDERS = ('rgb', 'bgr')
-CUSTOM = 'custom'  # the network of a record that is none of the zoo
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class ModelRecord:
     """What a model is, and how its images are to be prepared.
 
     Args:
-        network: name in ``segnode.networks.zoo.NETWORKS``, or ``CUSTOM`` for an ``.onnx`` file of
-            somebody else (``network_args``: its name, and its size where no other will do).
+        network: name in ``segnode.networks.zoo.NETWORKS``, or its ``CUSTOM`` for an ``.onnx``
+            file of somebody else (``network_args``: its name, and its size if no other will do).
         label_set: the classes, whole, so that the file stands alone.
         input_size: (height, width) in pixels that the network was made for.
         network_args: keyword arguments of the network.
@@ -57,6 +56,12 @@ class ModelRecord:
     def random(self) -> bool:
         """Tell whether the weights were never trained."""
         return bool(self.training.get('random', False))
+
+    @property
+    def conversion(self) -> dict[str, Any]:
+        """Return what ``training convert`` made of the model and measured; empty without."""
+        entry = self.training.get('conversion')
+        return entry if isinstance(entry, dict) else {}
 
     @property
     def miou(self) -> float:

@@ -15,9 +15,10 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.fitting import fit_image, FITS, Placement
-from segnode.labels import LabelSet
+from segnode.labels import IGNORE, LabelSet
 from segnode.model import Model
-from segnode.runtimes import load_runtime, Runtime
+from segnode.runtimes import load_runtime, Runtime, RuntimeOutput
+from segnode.runtimes.base import LABELS_AT
 from segnode.uncertainty import maximum, MEASURES, Uncertainty
 
 _LOG = logging.getLogger('segnode')
@@ -27,8 +28,11 @@ _LOG = logging.getLogger('segnode')
 class Segmentation:
     """What was seen in one image.
 
+    All are of the image's size, or smaller where that was asked for (``Segmenter.load``); they
+    always show the whole image.
+
     Args:
-        labels: uint8 (H, W) at the image's size: train ids, 255 where the network did not look.
+        labels: uint8 (H, W): train ids, 255 where the network did not look.
         confidence: uint8 (H, W), softmax of the label times 255 (0 where the network did not
             look); None unless asked for.
         timing: milliseconds of 'fit', 'run' and 'restore'; of a batch, the image's share.
@@ -49,12 +53,14 @@ class Segmenter:
     >>> colors = segmenter.label_set.colorize(segmentation.labels)
     """
 
-    def __init__(self, model: Model, runtime: Runtime, fit: str = 'stretch') -> None:
-        if fit not in FITS:
-            raise SegnodeError(f'fit must be {", ".join(FITS[:-1])} or {FITS[-1]}, not {fit!r}')
+    def __init__(
+        self, model: Model, runtime: Runtime, fit: str = 'stretch', labels_at: str = 'image'
+    ) -> None:
+        _check_choices(fit, labels_at)
         self.model = model
         self.runtime = runtime
         self.fit = fit
+        self.labels_at = labels_at
 
     @classmethod
     def load(
@@ -64,6 +70,7 @@ class Segmenter:
         runtime: str = 'auto',
         input_size: tuple[int, int] | None = None,
         fit: str = 'stretch',
+        labels_at: str = 'image',
         confidence: bool = False,
         samples: int = 0,
         threads: int = 0,
@@ -78,6 +85,9 @@ class Segmenter:
             input_size: (height, width) that the network works at; by default the model's own.
             fit: how an image of another size or aspect is brought to it: 'stretch',
                 'letterbox' or 'crop', see ``fit_image``.
+            labels_at: size of the labels: 'image' for that of the image; 'network' for that of
+                the network's input; '1/4' or '1/8' for that part of it, where the class is chosen
+                from logits of this size, and coarse logits are enlarged so far and no further.
             confidence: give the confidence too.
             samples: passes of Monte Carlo dropout for each image, 2 to 100, of a network that
                 offers it: labels and confidence are then those of their mean, and the
@@ -89,13 +99,12 @@ class Segmenter:
         Raises:
             SegnodeError: see ``Model.load`` and ``load_runtime``.
         """
-        if fit not in FITS:
-            raise SegnodeError(f'fit must be {", ".join(FITS[:-1])} or {FITS[-1]}, not {fit!r}')
+        _check_choices(fit, labels_at)
         if not isinstance(model, Model):
             model = Model.load(model, allow_random_weights=allow_random_weights)
         loaded = load_runtime(
             model, runtime, input_size=input_size, confidence=confidence, samples=samples,
-            threads=threads, **options,
+            label_stride=LABELS_AT[labels_at], threads=threads, **options,
         )
         if model.record.random:
             _LOG.warning(
@@ -106,7 +115,7 @@ class Segmenter:
                 'the weights of %s were trained on data under this licence: %s',
                 model.name, model.record.data_licence,
             )
-        return cls(model, loaded, fit)
+        return cls(model, loaded, fit, labels_at)
 
     @property
     def label_set(self) -> LabelSet:
@@ -118,8 +127,13 @@ class Segmenter:
         """Return the (height, width) that the network works at."""
         return self.runtime.input_size
 
+    @property
+    def warning(self) -> str:
+        """Return which runtimes failed and what runs instead, '' where none failed."""
+        return str(getattr(self.runtime, 'warning', ''))
+
     def segment(self, bgr: np.ndarray) -> Segmentation:
-        """Segment one uint8 (H, W, 3) BGR image; the labels come back at its size.
+        """Segment one uint8 (H, W, 3) BGR image.
 
         Raises:
             SegnodeError: not such an image, or the segmenter was closed.
@@ -127,7 +141,10 @@ class Segmenter:
         return self.segment_batch((bgr,))[0]
 
     def segment_batch(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
-        """Segment several uint8 (H, W, 3) BGR images, each of its own size, in one run.
+        """Segment several uint8 (H, W, 3) BGR images, each of its own size.
+
+        They go through the network in one run, or in as few as it takes where the runtime has a
+        fixed batch.
 
         Raises:
             SegnodeError: one is not such an image.
@@ -141,19 +158,17 @@ class Segmenter:
                 raise SegnodeError(f'an image is uint8 (H, W, 3) in BGR order, not {shape}')
         start = time.perf_counter()
         fitted = [fit_image(image, self.input_size, self.fit) for image in images]
-        # One image needs no copy into a batch.
-        batch = fitted[0][0][None] if len(fitted) == 1 else np.stack([f for f, _ in fitted])
         ready = time.perf_counter()
-        output = self.runtime.run(batch)
+        output = self._run([image for image, _ in fitted])
         done = time.perf_counter()
         share = 1e3 / len(images)
         results = []
         for index, (_, placement) in enumerate(fitted):
             begin = time.perf_counter()
-            labels = placement.restore(output.labels[index])
+            labels = self._restored(output.labels[index], placement)
             confidence = None
             if output.confidence is not None:
-                confidence = placement.restore(output.confidence[index], outside=0)
+                confidence = self._restored(output.confidence[index], placement, outside=0)
             uncertainty = None
             if output.uncertainty is not None:
                 uncertainty = self._uncertainty(output.uncertainty[index], placement)
@@ -165,11 +180,41 @@ class Segmenter:
             results.append(Segmentation(labels, confidence, timing, uncertainty))
         return results
 
+    def _run(self, images: list[np.ndarray]) -> RuntimeOutput:
+        """Run the network over images of its input size, as many at a time as the runtime takes.
+
+        Where they are fewer than that, black ones fill the batch up.
+        """
+        size = self.runtime.batch or len(images)
+        outputs = []
+        for start in range(0, len(images), size):
+            part = images[start : start + size]
+            if size == 1:
+                batch = part[0][None]  # one image needs no copy into a batch
+            else:
+                batch = np.stack(part + [np.zeros_like(part[0])] * (size - len(part)))
+            outputs.append(self.runtime.run(batch))
+        if len(outputs) == 1:
+            return outputs[0]
+        joined: dict[str, Any] = {}
+        for name in ('labels', 'confidence', 'uncertainty'):
+            parts = [getattr(output, name) for output in outputs]
+            joined[name] = None if parts[0] is None else np.concatenate(parts)
+        return RuntimeOutput(**joined)
+
+    def _restored(
+        self, values: np.ndarray, placement: Placement, outside: float = IGNORE
+    ) -> np.ndarray:
+        """Bring a map of the runtime to the size that is wanted."""
+        if self.labels_at == 'image':
+            return placement.restore(values, outside=outside)
+        return placement.reduced(values, outside=outside)
+
     def _uncertainty(self, maps: np.ndarray, placement: Placement) -> Uncertainty:
-        """Bring the float32 (3, h, w) of the runtime to the image's size."""
+        """Bring the float32 (3, h, w) of the runtime to the size that is wanted."""
         classes = self.label_set.num_classes
         restored = {
-            measure: placement.restore(values, outside=maximum(measure, classes))
+            measure: self._restored(values, placement, maximum(measure, classes))
             for measure, values in zip(MEASURES, maps)
         }
         return Uncertainty(**restored, num_classes=classes)
@@ -177,3 +222,10 @@ class Segmenter:
     def close(self) -> None:
         """Give the runtime's memory and threads back; nothing happens the second time."""
         self.runtime.close()
+
+
+def _check_choices(fit: str, labels_at: str) -> None:
+    for name, value, choices in (('fit', fit, FITS), ('labels_at', labels_at, tuple(LABELS_AT))):
+        if value not in choices:
+            raise SegnodeError(
+                f'{name} must be {", ".join(choices[:-1])} or {choices[-1]}, not {value!r}')

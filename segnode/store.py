@@ -9,14 +9,17 @@ import logging
 import os
 from pathlib import Path
 
+from segnode.custom_network import described_file, describes_network
 from segnode.errors import SegnodeError
 from segnode.files import user_folder
+from segnode.labels import YAML_SUFFIXES
 from segnode.model import Model, SUFFIXES
 from segnode.networks.zoo import network_of, NETWORKS
 
 _LOG = logging.getLogger('segnode')
 
 Pair = tuple['Path | None', 'Path | None']
+_ALL_SUFFIXES = (*SUFFIXES, *YAML_SUFFIXES)
 _FIT = 'python -m training fit --config config/training/fsffnet_camvid.yaml'
 
 
@@ -66,6 +69,8 @@ def entries() -> list[Entry]:
 def find(name_or_path: str, *, required: bool = True) -> Pair | None:
     """Return the paths of a model's weights and graph, None for the one that is not there.
 
+    In place of a graph it may be the YAML file that describes one of somebody else.
+
     Args:
         name_or_path: see ``Model.load``.
         required: False returns None where a name of a known network has no weights.
@@ -77,7 +82,7 @@ def find(name_or_path: str, *, required: bool = True) -> Pair | None:
     if not name:
         raise SegnodeError(f'no model was named; there is {_listing()}')
     path = _expanded(name)
-    if os.sep in name or path.suffix in SUFFIXES:
+    if os.sep in name or path.suffix in _ALL_SUFFIXES:
         return _find_path(path)
     for folder in folders():
         if name in _stems(folder):
@@ -108,27 +113,34 @@ def _making(network: str) -> str:
 
 
 def _find_path(path: Path) -> Pair:
-    stem = path.with_suffix('') if path.suffix in SUFFIXES else path
-    if path.suffix in SUFFIXES and not _is_file(path):
+    stem = path.with_suffix('') if path.suffix in _ALL_SUFFIXES else path
+    if path.suffix in _ALL_SUFFIXES and not _is_file(path):
         raise SegnodeError(f'{path} is not there, or is no file')
+    if path.suffix in YAML_SUFFIXES:
+        return None, path
     try:
         return _pair(stem)
     except SegnodeError:
         if not _is_file(path):
             raise
         raise SegnodeError(
-            f'{path} is no model: a model is a .safetensors file, an .onnx file, or both'
+            f'{path} is no model: a model is a .safetensors file, an .onnx file, or both, or a '
+            '.yaml file that describes an ONNX network of somebody else'
         ) from None
 
 
 def _pair(stem: Path) -> Pair:
-    """Return the files of a model, one at least.
+    """Return the files of a model, one at least; a description is all that its model has.
 
     Raises:
-        SegnodeError: there is neither, or the system refuses to look.
+        SegnodeError: there is none, or the system refuses to look.
     """
-    weights, graph = (stem.parent / (stem.name + suffix) for suffix in SUFFIXES)
+    weights, graph, *yamls = (stem.parent / (stem.name + suffix) for suffix in _ALL_SUFFIXES)
     pair = (weights if _is_file(weights) else None, graph if _is_file(graph) else None)
+    if pair[0] is None:
+        for description in yamls:
+            if _is_file(description) and describes_network(description):
+                return None, description
     if pair == (None, None):
         raise SegnodeError(f'there is neither {weights} nor {graph}')
     return pair
@@ -152,14 +164,22 @@ def _expanded(path: str) -> Path:
 
 
 def _stems(folder: Path) -> list[str]:
-    """Return the names of the models of a folder; none where it cannot be read or entered."""
+    """Return the names of the models of a folder; none where it cannot be read or entered.
+
+    A file that a description names is no model beside it.
+    """
     try:
-        return sorted({
-            file.stem for file in folder.iterdir()
-            if file.suffix in SUFFIXES and not file.name.startswith('.') and file.is_file()
-        })
+        files = [
+            file for file in folder.iterdir()
+            if file.suffix in _ALL_SUFFIXES and not file.name.startswith('.') and file.is_file()
+        ]
     except OSError:
         return []
+    described = {described_file(file) for file in files if file.suffix in YAML_SUFFIXES}
+    return sorted({
+        file.stem for file in files
+        if (describes_network(file) if file.suffix in YAML_SUFFIXES else file not in described)
+    })
 
 
 def _best_of(network: str) -> Pair | None:
@@ -178,7 +198,8 @@ def _best_of(network: str) -> Pair | None:
                 failure = failure or error
                 _LOG.warning('passed over: %s', error)
                 continue
-            if model.record.network == network and (
+            # A conversion is taken only by its own name: what it costs is for the user to weigh.
+            if model.record.network == network and not model.record.conversion and (
                 best is None or model.record.miou > best.record.miou
             ):
                 best = model

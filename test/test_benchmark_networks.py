@@ -20,7 +20,7 @@ pytest.importorskip('onnxruntime')
 
 from benchmark import networks as benchmark
 from benchmark import one_network, plot_networks
-from benchmark.measure import take_turns
+from segnode.benchmarking.timing import take_turns
 from segnode.networks.multiply_adds import multiply_adds
 from segnode.networks.zoo import NETWORKS
 

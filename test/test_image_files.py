@@ -23,7 +23,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize('suffix', IMAGE_SUFFIXES)
 def test_each_is_read_everywhere(suffix: str, tmp_path: Path) -> None:
-    from benchmark.measure import load_images
+    from segnode.benchmarking.images import load_images
 
     path = tmp_path / f'a{suffix}'
     grey = np.full((8, 8) if suffix == '.pgm' else (8, 8, 3), 90, np.uint8)

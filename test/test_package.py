@@ -127,12 +127,19 @@ def test_scripts_find_the_python_of_the_environment(project):
     assert config['develop']['script_dir'] == '$base/lib/segnode'
 
 
+def pages(project):
+    """Return README.md and the pages that it leads to."""
+    return [project / 'README.md', *sorted((project / 'docs').glob('*.md'))]
+
+
 def test_readme_tables_are_those_of_the_code(project):
-    readme = (project / 'README.md').read_text()
-    regions = {match['name'] for match in describe.REGION.finditer(readme)}
-    assert regions == set(describe.TABLES)
-    assert readme == describe.filled(readme), (
-        'out of date: run python -m segnode.ros.describe README.md')
+    regions = []
+    for page in pages(project):
+        text = page.read_text()
+        regions += [match['name'] for match in describe.REGION.finditer(text)]
+        assert text == describe.filled(text), (
+            f'out of date: run python -m segnode.ros.describe {page.relative_to(project)}')
+    assert sorted(regions) == sorted(describe.TABLES)
 
 
 def test_readme_names_every_executable(project, setup_arguments):
@@ -142,11 +149,10 @@ def test_readme_names_every_executable(project, setup_arguments):
 
 
 def test_links_and_pictures_of_the_readme_exist(project):
-    readme = (project / 'README.md').read_text()
-    targets = re.findall(r'\]\(([^)#]+?)(?:#[^)]*)?\)', readme)
-    for target in targets:
-        if '://' not in target:
-            assert (project / target).exists(), target
+    for page in pages(project):
+        for target in re.findall(r'\]\(([^)#]+?)(?:#[^)]*)?\)', page.read_text()):
+            if '://' not in target:
+                assert (page.parent / target).exists(), (page, target)
 
 
 def test_unfilled_describe_region_is_refused():

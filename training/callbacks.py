@@ -17,11 +17,11 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 MONITOR = 'val_miou'
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``: the highest validation mean IoU of all sittings."""
+class _Checkpoint(ModelCheckpoint):
+    """One that knows what it has written when the run's folder lies elsewhere by now."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what is the best so far, wherever the run's folder lies by now."""
+        """Take over what an earlier sitting has written."""
         moved = {**state_dict, 'dirpath': self.dirpath}
         for name in ('best_model_path', 'kth_best_model_path', 'last_model_path'):
             moved[name] = self._here(str(state_dict.get(name, '')))
@@ -33,11 +33,16 @@ class BestCheckpoint(ModelCheckpoint):
         return str(Path(str(self.dirpath)) / Path(path).name) if path else path
 
 
-class TopCheckpoints(BestCheckpoint):
-    """The N best checkpoints, named by epoch and mean IoU; another class has another state."""
+# Classes of their own, since a checkpoint keeps the state of callbacks by class and options.
+class BestCheckpoint(_Checkpoint):
+    """``best.ckpt``: the highest validation mean IoU of all sittings."""
 
 
-class LastCheckpoint(ModelCheckpoint):
+class TopCheckpoints(_Checkpoint):
+    """The N best checkpoints, named by epoch and mean IoU."""
+
+
+class LastCheckpoint(_Checkpoint):
     """``last.ckpt``, after every epoch: what --resume goes on from."""
 
 
@@ -91,14 +96,21 @@ class LastStep(Callback):
 
 
 class EndOnSignal(Callback):
-    """SIGTERM ends the run as Ctrl-C does.
+    """Ctrl-C and SIGTERM end the run after the batch at hand; said twice, at once.
 
-    The trainer's own handler of SIGTERM talks to the other processes from within the signal,
-    where these may be in the midst of something else: several processes would wait for ever.
+    An exception out of a signal can come up anywhere, also where somebody swallows it; and the
+    trainer's own handler of SIGTERM talks to the other processes from within the signal, which
+    may be in the midst of something else: both would then wait for ever.
+
+    Attributes:
+        asked: whether there was one.
     """
 
-    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
-        # The trainer has set its handler by now, and sets back what was before at the end.
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        # The trainer has set its handlers by now, and sets back what was before at the end.
         if threading.current_thread() is not threading.main_thread():
             return
         own = os.getpid()
@@ -106,9 +118,19 @@ class EndOnSignal(Callback):
         def stop(number: int, frame: Any) -> None:
             if os.getpid() != own:  # a loader process that has just been forked
                 os._exit(128 + number)
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = True
+
+        first = trainer.is_global_zero  # it ends the others, which a terminal tells as well
+        signal.signal(signal.SIGINT, stop if first else signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, stop if first else signal.SIG_DFL)
+
+    def _end(self, *arguments: Any, **options: Any) -> None:
+        if self.asked:
             raise KeyboardInterrupt
 
-        signal.signal(signal.SIGTERM, stop if trainer.is_global_zero else signal.SIG_DFL)
+    on_train_batch_start = on_train_batch_end = on_validation_batch_end = _end
 
 
 class TimeLimit(Callback):

@@ -39,6 +39,7 @@ class SplitCheck:
         frames: int64 (C,), frames in which each class occurs.
         ignored: pixels without a label.
         contents: sha256 of each image file, by key; where the frames were read.
+        images_of: name of the dataset that has these images.
     """
 
     name: str
@@ -53,6 +54,7 @@ class SplitCheck:
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     ignored: int = 0
     contents: dict[str, str] = field(default_factory=dict)
+    images_of: str = ''
 
     @property
     def never(self) -> list[str]:
@@ -113,6 +115,7 @@ def check_split(
         unmatched=lonely,
         pixels=np.zeros(classes.num_classes, np.int64),
         frames=np.zeros(classes.num_classes, np.int64),
+        images_of=dataset.images_of or dataset.name,
     )
     samples = [Sample(k, images[k], labels[k]) for k in sorted(set(images) & set(labels))]
     if not samples:
@@ -158,8 +161,10 @@ def overlaps(checks: Sequence[SplitCheck]) -> list[str]:
     sentences = []
     for position, first in enumerate(checks):
         for second in checks[position + 1:]:
-            same_dataset = first.name.split(':')[0] == second.name.split(':')[0]
-            names = sorted(set(first.contents) & set(second.contents)) if same_dataset else []
+            same_images = first.images_of == second.images_of
+            if same_images and first.name.split(':')[1] == second.name.split(':')[1]:
+                continue  # one split, annotated twice
+            names = sorted(set(first.contents) & set(second.contents)) if same_images else []
             if names:
                 sentences.append(
                     f'{first.name} and {second.name} share {len(names)} frames, first: {names[0]}.'

@@ -19,6 +19,8 @@ VERBS = {
     'submit': 'make the files that the servers of Cityscapes and BDD100K take',
     'release': 'turn a checkpoint into a released model (.safetensors and .onnx)',
     'import-weights': 'turn a file of weights from elsewhere into a released model',
+    'convert': 'another precision or size of a released model, with what that costs',
+    'benchmark': 'measure models and runtimes on this machine, side by side',
     'networks': 'list the networks',
 }
 

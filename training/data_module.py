@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import functools
+import sys
 from typing import Any
 
 import cv2
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -115,7 +115,8 @@ class SegmentationData(pl.LightningDataModule):
             available_memory() // (self.trainer.num_devices if self.trainer else 1),
             cache=data.cache, augment_on=data.augment_on, device=device.type, device_memory=free,
         )
-        rank_zero_info(chosen.reason)
+        if rank() == 0:
+            print(chosen.reason, file=sys.stderr, flush=True)
         return chosen
 
     @functools.cached_property

@@ -242,6 +242,8 @@ def run(
         raise OneProcessError(f'process {rank()}: {error}') from error
     except BaseException as error:
         _end_children(trainer)
+        if any(c.asked for c in trainer.callbacks if isinstance(c, EndOnSignal)):
+            raise KeyboardInterrupt from None  # another process was faster to end
         if place.count > 1 and _lost_another(error):
             raise OneProcessError(
                 f'process {rank()}: another process has ended, and so this one does; what it said '

@@ -150,7 +150,7 @@ class MultiViewSegmenter:
         views = [image, image[:, ::-1]] if self.flip else [image]
         graph = self._graph((image.shape[0], image.shape[1]))
         batch = torch.from_numpy(np.stack(views)).to(self._device)
-        logits = graph.enlarged(graph.network(graph.prepare(batch)))
+        logits = graph.resized(graph.network(graph.prepare(batch)))
         seen = torch.softmax(logits.float(), 1)
         if graph.repeats > 1:
             seen = seen.repeat_interleave(graph.repeats, 2).repeat_interleave(graph.repeats, 3)

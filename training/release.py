@@ -87,6 +87,9 @@ def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) ->
     backbone = dict(saved.get('segnode_backbone', {}))
     if backbone:
         recipe['backbone']['weights'] = backbone['file']
+    init = dict(saved.get('segnode_init', {}))
+    if init:
+        recipe['init']['weights'] = init['model']
     distill = recipe['loss']['distill']
     if distill['teacher'] is not None:
         distill['teacher'] = Path(distill['teacher']).stem
@@ -97,6 +100,7 @@ def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) ->
         'steps': int(saved['global_step']),
         'seed': config.seed,
         **({'backbone': backbone} if backbone else {}),
+        **({'init': init} if init else {}),
         'history': [
             {'epoch': int(entry['epoch']), 'miou': round(float(entry['val_miou']), 4)}
             for entry in saved.get('segnode_history', [])

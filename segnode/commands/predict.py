@@ -57,6 +57,7 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
     require('cv2', 'predict')
     from segnode.fitting import FITS
     from segnode.runtimes import RUNTIMES
+    from segnode.runtimes.base import LABELS_AT
     from segnode.uncertainty import MEASURES
 
     arguments = argparse.ArgumentParser(prog=program, description=DESCRIPTION)
@@ -72,6 +73,10 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
                            help="size that the network works at (default: the model's own)")
     arguments.add_argument('--fit', default='stretch', choices=FITS,
                            help='how an image of another size is brought to it')
+    arguments.add_argument('--labels-at', default='image', choices=tuple(LABELS_AT),
+                           help="size of the labels: the image's, that of the network's input, or "
+                                'a part of the latter, which is faster and coarser (default: '
+                                '%(default)s)')
     arguments.add_argument('--threads', type=int, default=0,
                            help='on the CPU; 0 = all usable cores but one, 1 to 4')
     arguments.add_argument('--samples', type=int, default=0,
@@ -111,7 +116,7 @@ def run(
         raise SegnodeError('there is an uncertainty picture only with --samples, such as 20')
     segmenter = Segmenter.load(
         options.model, runtime=options.runtime, input_size=options.input_size, fit=options.fit,
-        samples=options.samples, threads=options.threads,
+        labels_at=options.labels_at, samples=options.samples, threads=options.threads,
         allow_random_weights=options.allow_random_weights,
     )
     with contextlib.closing(segmenter):
@@ -134,13 +139,14 @@ def run(
                 print(f'error: {answer["error"]}', file=sys.stderr)
             elif not options.json:
                 print(_line(answer))
-    if options.json:
-        print_json({
+        summary = {
             'model': segmenter.model.name,
             'runtime': segmenter.runtime.name,
             'input_size': list(segmenter.input_size),
             'images': answers,
-        })
+        }
+    if options.json:
+        print_json(summary)
     return int(any('error' in answer for answer in answers))
 
 
@@ -215,7 +221,10 @@ def _video(frame: Frame, segmenter: Segmenter, options: argparse.Namespace) -> d
 
 def _accuracy(found: np.ndarray, truth: np.ndarray, labels: LabelSet) -> float | None:
     """Return correct / evaluated pixels; None where nothing is evaluated."""
+    from segnode.fitting import at_size
+
     known = truth < labels.num_classes
+    found = at_size(found, truth.shape)
     return round(float((found == truth)[known].mean()), 6) if known.any() else None
 
 

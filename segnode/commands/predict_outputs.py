@@ -34,6 +34,8 @@ def pictures(
 ) -> dict[str, np.ndarray]:
     """Return the pictures of an image that are asked for and that there can be.
 
+    Labels, their colours and the uncertainty have the size of ``found``, all else the image's.
+
     Args:
         image: uint8 (H, W, 3) BGR.
         found: what was seen in it.
@@ -43,6 +45,7 @@ def pictures(
         alpha: share of the colours in the overlay.
         measure: that the uncertainty picture shows.
     """
+    from segnode.fitting import at_size
     from segnode.pictures import (
         color_picture,
         error_picture,
@@ -52,16 +55,20 @@ def pictures(
     )
 
     made = {'labels': found.labels}
+    whole = at_size(found.labels, image.shape[:2])
     if {'color', 'side', 'compare'} & set(saves):
-        made['color'] = color_picture(found.labels, labels)
+        colors = color_picture(whole, labels)
+        made['color'] = colors
+        if whole is not found.labels:
+            made['color'] = color_picture(found.labels, labels)
     if {'overlay', 'side'} & set(saves):
-        made['overlay'] = overlay_picture(image, found.labels, labels, alpha)
+        made['overlay'] = overlay_picture(image, whole, labels, alpha)
     if 'side' in saves:
-        made['side'] = side_by_side(image, made['color'], made['overlay'])
+        made['side'] = side_by_side(image, colors, made['overlay'])
     if 'compare' in saves and truth is not None:
         made['compare'] = side_by_side(
-            image, color_picture(truth, labels), made['color'],
-            error_picture(image, found.labels, truth, labels.num_classes))
+            image, color_picture(truth, labels), colors,
+            error_picture(image, whole, truth, labels.num_classes))
     if found.uncertainty is not None:
         made['uncertainty'] = uncertainty_picture(found.uncertainty, measure)
     return {kind: picture for kind, picture in made.items() if kind in saves}

@@ -83,6 +83,26 @@ class NetworkInfo:
             )
 
 
+class _CustomInfo(NetworkInfo):
+    """Of an ``.onnx`` file of somebody else: what it takes is in the record's arguments."""
+
+    def check_input_size(
+        self, size: tuple[int, int], args: Mapping[str, Any] | None = None
+    ) -> None:
+        super().check_input_size(size)
+        fixed = (args or {}).get('fixed_size')
+        if fixed and list(size) != list(fixed):
+            raise SegnodeError(
+                f'{(args or {}).get("file", "the file")} takes images of {fixed[0]}x{fixed[1]} '
+                f'and no others, not {size[0]}x{size[1]}'
+            )
+
+
+# What a record states for a network that is none of these.
+CUSTOM = 'custom'
+_CUSTOM_INFO = _CustomInfo(CUSTOM, '', '', 0, 0, 1, 1, '')
+
+
 def _entry(
     name: str, file: str, cls: str, parameters: int, multiply_adds: int, stride: int,
     multiple: int, source: str, **more: Any,
@@ -243,11 +263,13 @@ NETWORKS: dict[str, NetworkInfo] = {
 
 
 def network_info(name: str) -> NetworkInfo:
-    """Return the entry of ``name``.
+    """Return the entry of ``name``, or that of ``CUSTOM``.
 
     Raises:
         SegnodeError: there is no such network.
     """
+    if name == CUSTOM:
+        return _CUSTOM_INFO
     try:
         return NETWORKS[name]
     except KeyError:
@@ -278,6 +300,8 @@ def create(name: str, num_classes: int, /, **args: Any) -> nn.Module:
         SegnodeError: no such network or argument, or PyTorch is not installed.
     """
     info = network_info(name)
+    if info is _CUSTOM_INFO:
+        raise SegnodeError('a network that is an .onnx file alone cannot be built in PyTorch')
     if not 1 <= num_classes <= 255:
         raise SegnodeError(f'{name} needs 1 to 255 classes, not {num_classes}')
     require('torch', f'building the network {name}')

@@ -1,9 +1,9 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fills the tables of README.md from the code's own declarations.
+"""Fills the tables of README.md and docs/*.md from the code's own declarations.
 
-    python -m segnode.ros.describe README.md            write the tables anew
-    python -m segnode.ros.describe --check README.md    exit 1 when one is out of date
+    python -m segnode.ros.describe README.md docs/*.md            write the tables anew
+    python -m segnode.ros.describe --check README.md docs/*.md    exit 1 when one is out of date
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``. Needs no ROS.
 """
@@ -76,25 +76,29 @@ def filled(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fill or check the file; return the exit code."""
+    """Fill or check the files; return the exit code."""
     parser = argparse.ArgumentParser(prog='python -m segnode.ros.describe',
-                                     description='Fill the tables of a Markdown file.')
-    parser.add_argument('file', type=Path)
+                                     description='Fill the tables of Markdown files.')
+    parser.add_argument('files', type=Path, nargs='+', metavar='FILE')
     parser.add_argument('--check', action='store_true', help='change nothing; 1 when out of date')
     options = parser.parse_args(arguments)
+    outdated = 0
     try:
-        old = options.file.read_text()
-        new = filled(old)
+        for file in options.files:
+            old = file.read_text()
+            new = filled(old)
+            if new == old:
+                continue
+            if options.check:
+                print(f'error: the tables of {file} are out of date: run '
+                      f'python -m segnode.ros.describe {file}', file=sys.stderr)
+                outdated = 1
+            else:
+                file.write_text(new)
     except (OSError, SegnodeError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    if options.check:
-        if new != old:
-            print(f'error: the tables of {options.file} are out of date: run '
-                  f'python -m segnode.ros.describe {options.file}', file=sys.stderr)
-        return int(new != old)
-    options.file.write_text(new)
-    return 0
+    return outdated
 
 
 if __name__ == '__main__':

@@ -26,6 +26,11 @@ from rclpy.executors import (
 )
 from rclpy.logging import get_logger
 
+from segnode.ros.log_bridge import throttled
+
+# Seconds between two of what went wrong in callbacks: a peer may make it happen with each message.
+THROTTLE = 1.0
+
 
 class TransitionExecutor(SingleThreadedExecutor):
     """Runs one callback group in threads apart, everything else in the spinning thread."""
@@ -42,10 +47,11 @@ class TransitionExecutor(SingleThreadedExecutor):
         while self.context.ok() and not self._stop.is_set():
             try:
                 self.spin_once()
-            # Of waiting itself; whatever it was, a node that ends helps nobody.
+            # Of waiting itself; whatever it was, a node that ends helps nobody. The pause keeps
+            # what fails again and again from taking a core, and what is between from waiting.
             except Exception as error:
                 _log(error)
-                self._stop.wait(0.1)
+                self._stop.wait(0.005)
 
     def stop(self) -> None:
         """Make spin() return; unlike shutdown() it leaves intact what spin() still uses."""
@@ -80,6 +86,21 @@ class TransitionExecutor(SingleThreadedExecutor):
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    def _make_handler(self, entity: Any, node: Any, take: Any, *others: Any) -> Any:
+        """Make sure that what cannot be taken is only lost itself.
+
+        Where taking a message raises (no memory for it, a fault of the middleware), rclpy leaves
+        the entity marked as being executed: nothing would ever be taken from it again, nor, in a
+        mutually exclusive group, from its neighbours.
+        """
+        def taken(entity: Any) -> Any:
+            try:
+                return take(entity)
+            except Exception as error:
+                _log(error)
+                return None
+        return super()._make_handler(entity, node, taken, *others)
+
     def _run(self, handler: Any) -> None:
         """Run a callback; what it raises is logged, for it must not end the node."""
         handler()
@@ -91,4 +112,5 @@ class TransitionExecutor(SingleThreadedExecutor):
 
 def _log(error: Exception) -> None:
     text = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-    get_logger('segnode').error(f'a callback failed and was given up:\n{text}')
+    get_logger('segnode').error(
+        f'a callback failed and was given up:\n{text}', **throttled(THROTTLE))

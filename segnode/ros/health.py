@@ -57,6 +57,7 @@ class Snapshot:
     window: float  # s that rates, recent drops and latencies are of
     seconds_active: float
     drops: dict[str, int]
+    recent_received: int  # in the window
     recent_drops: dict[str, int]
     stages: dict[str, StageStatistics]
     end_to_end: StageStatistics | None  # stamp (where it is of this clock) to published
@@ -70,7 +71,7 @@ class Snapshot:
     def loss_share(self) -> float:
         """Return the share of the window's images that were lost against everyone's will."""
         lost = sum(self.recent_drops[cause] for cause in LOSSES)
-        return min(1.0, lost / max(1.0, self.rate_in * min(self.window, self.seconds_active)))
+        return min(1.0, lost / max(1, self.recent_received))
 
 
 @dataclass
@@ -190,7 +191,7 @@ class Health:
                 rate_out=self._out.rate(now, self._since),
                 rate_unwanted=self._recent[UNWANTED].rate(now, self._since),
                 window=self._seconds, seconds_active=now - self._since,
-                drops=dict(self._drops),
+                drops=dict(self._drops), recent_received=len(self._in.values(now)),
                 recent_drops={cause: len(w.values(now)) for cause, w in self._recent.items()},
                 stages=stages, end_to_end=self._end_to_end.statistics(now),
                 outputs=dict(self._outputs),

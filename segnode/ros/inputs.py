@@ -230,6 +230,7 @@ class ImageInput:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+            self._mismatches.forget(self.topic)
         self._source, self._used = None, ''
 
     def _receive(self, msg: Any) -> None:

@@ -16,8 +16,8 @@ from segnode.ros.parameters import BY_NAME
 
 # Parameters of the node that are worth an argument; the others are set in params_file.
 NODE_PARAMETERS: tuple[str, ...] = (
-    'model', 'runtime', 'input_transport', 'image_reliability', 'confidence', 'uncertainty',
-    'samples', 'overlay_alpha', 'max_rate', 'allow_random_weights', 'autostart',
+    'model', 'runtime', 'labels_at', 'input_transport', 'image_reliability', 'confidence',
+    'uncertainty', 'samples', 'overlay_alpha', 'max_rate', 'allow_random_weights', 'autostart',
 )
 BOOLEAN = ('true', 'false')
 

@@ -15,10 +15,12 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Float32, Header
 
+from segnode.fitting import at_size
 from segnode.labels import LabelSet
 from segnode.pictures import blend
 from segnode.ros.image_codec import encode_image, fill_image
 from segnode.ros.qos import overridable
+from segnode.ros.qos_mismatch import QosMismatches
 from segnode.ros.topics import LATENCY_STAGES, OUTPUT_TOPICS, OutputTopic
 from segnode.uncertainty import Uncertainty
 
@@ -37,22 +39,24 @@ class Result:
     """What one frame gave, and the pictures of it, each made at most once and only when used."""
 
     image: np.ndarray  # uint8 (H, W, 3) BGR
-    labels: np.ndarray  # uint8 (H, W) train ids
-    confidence: np.ndarray | None  # uint8 (H, W)
+    labels: np.ndarray  # uint8 (h, w) train ids, of the image's size or smaller
+    confidence: np.ndarray | None  # uint8 (h, w)
     label_set: LabelSet
     settings: dict[str, Any]
     uncertainty: Uncertainty | None = None
 
     @cached_property
     def color(self) -> np.ndarray:
-        """Return uint8 (H, W, 3) RGB: the colour of each label."""
+        """Return uint8 (h, w, 3) RGB: the colour of each label."""
         return self.label_set.colorize(self.labels)
 
     @cached_property
     def overlay(self) -> np.ndarray:
         """Return uint8 (H, W, 3) RGB: image and colours blended; the image where unlabelled."""
         image = np.asarray(cv2.cvtColor(self.image, cv2.COLOR_BGR2RGB))
-        return blend(image, self.color, self.labels, float(self.settings['overlay_alpha']))
+        labels = at_size(self.labels, image.shape[:2])
+        color = self.color if labels is self.labels else self.label_set.colorize(labels)
+        return blend(image, color, labels, float(self.settings['overlay_alpha']))
 
     @cached_property
     def labels_png(self) -> array[int]:
@@ -70,18 +74,21 @@ class Result:
 class Outputs:
     """All publishers of one configured node."""
 
-    def __init__(self, node: LifecycleNode, *, confidence: bool, uncertainty: bool) -> None:
+    def __init__(self, node: LifecycleNode, *, confidence: bool, uncertainty: bool,
+                 mismatches: QosMismatches) -> None:
         """Create the publishers, as managed entities of the node: silent until it is active.
 
         Args:
             node: the owner.
             confidence: whether the confidence image is made at all.
             uncertainty: whether the uncertainty image is.
+            mismatches: learns of subscribers that ask for more than is offered.
 
         Raises:
             SegnodeError: a qos_overrides parameter has a value that there is not.
         """
         self._node = node
+        self._mismatches = mismatches
         self._publishers: dict[str, Any] = {}
         made = {'segmentation/confidence': confidence, 'segmentation/uncertainty': uncertainty}
         for topic in OUTPUT_TOPICS:
@@ -91,12 +98,15 @@ class Outputs:
             profile, _ = overridable(
                 node, name, 'publisher', reliability='reliable', depth=DEPTH)
             self._publishers[topic.name] = node.create_lifecycle_publisher(
-                MESSAGE_TYPES[topic.type_name], name, profile)
+                MESSAGE_TYPES[topic.type_name], name, profile,
+                event_callbacks=mismatches.of_publisher(name, profile))
 
     def destroy(self) -> None:
         """Take all publishers away."""
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
+        for topic in OUTPUT_TOPICS:
+            self._mismatches.forget(resolved(self._node, topic))
         self._publishers.clear()
 
     def wanted(self, settings: dict[str, Any]) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ import math
 from typing import Any, TYPE_CHECKING
 
 from segnode.errors import SegnodeError
-from segnode.runtimes import RUNTIMES
+from segnode.ros.input_choice import TRANSPORTS
+from segnode.runtimes import DEVICES, PRECISIONS, RUNTIMES
+from segnode.runtimes.base import LABELS_AT
 from segnode.uncertainty import DEFAULT_SAMPLES, MAX_SAMPLES, MEASURES, MIN_SAMPLES
 
 if TYPE_CHECKING:
@@ -83,12 +85,23 @@ _START = 'at start only'
 PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         'model', 'fsffnet',
-        'Released model by name, or the path of a .safetensors or .onnx file.',
+        'Released model by name, the path of a .safetensors or .onnx file, or that of a .yaml '
+        'file that describes an ONNX network of your own.',
         read_only=True, constraint='a name or a path'),
     ParameterSpec(
         'runtime', 'auto',
         'What runs the network; auto takes the fastest that this machine can run.',
         choices=tuple(RUNTIMES), read_only=True),
+    ParameterSpec(
+        'device', 'auto',
+        'Where pytorch and onnx run: on the CPU, on a CUDA GPU, or (onnx alone) in TensorRT inside '
+        'of ONNX Runtime; auto takes CUDA where it works.',
+        choices=DEVICES, read_only=True),
+    ParameterSpec(
+        'precision', 'auto',
+        'What the runtime computes in, where it has a choice: openvino fp32 and bf16, tensorrt '
+        'fp32, fp16 and int8; auto leaves it to the runtime.',
+        choices=PRECISIONS, read_only=True),
     ParameterSpec(
         'input_size', [0, 0],
         "Network input height and width in pixels; [0, 0] is the model's own.",
@@ -97,6 +110,11 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'fit', 'stretch',
         'How an image of another shape is brought to the network input size.',
         choices=('stretch', 'letterbox', 'crop'), read_only=True),
+    ParameterSpec(
+        'labels_at', 'image',
+        "Size of all masks but the overlay: the image's, that of the network's input, or 1/4 or "
+        '1/8 of the latter, which is faster and coarser. They show the whole image in any case.',
+        choices=tuple(LABELS_AT), read_only=True),
     ParameterSpec(
         'threads', 0,
         'CPU threads of the runtime; 0 leaves the choice to it.',
@@ -120,14 +138,20 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'Run an untrained network when the model has no weights; every diagnostic then warns.',
         read_only=True),
     ParameterSpec(
-        'input_transport', 'raw',
-        "raw subscribes to 'image'; compressed to 'image/compressed' (JPEG or PNG).",
-        choices=('raw', 'compressed'), read_only=True),
+        'input_transport', 'auto',
+        "raw subscribes to 'image'; compressed to 'image/compressed' (JPEG or PNG); auto to what "
+        'is published, raw where both are.',
+        choices=TRANSPORTS, read_only=True),
     ParameterSpec(
         'image_reliability', 'auto',
         'Reliability asked of the image publishers; auto asks for reliable when all of them '
         'offer it and for best effort otherwise.',
         choices=('auto', 'reliable', 'best_effort'), read_only=True),
+    ParameterSpec(
+        'image_bits', 16,
+        'Bits in use of 16-bit images: 2^bits is white. 12 for a driver that hands on the 12 bits '
+        'of its sensor unshifted.',
+        minimum=8, maximum=16),
     ParameterSpec(
         'autostart', True,
         'Configure and activate without being told; false waits for a lifecycle manager.',
@@ -136,6 +160,32 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'image_timeout', 5.0,
         'Seconds without an image after which the node warns; 0 never warns.',
         minimum=0.0, maximum=86400.0),
+    ParameterSpec(
+        'stale_age', 10.0,
+        'Seconds since the newest image was taken after which the diagnostics are STALE; 0 never.',
+        minimum=0.0, maximum=86400.0),
+    ParameterSpec(
+        'warn_rate', 0.0, 'Masks per second below which the diagnostics warn; 0 never.',
+        minimum=0.0, maximum=1000.0),
+    ParameterSpec(
+        'error_rate', 0.0, 'Masks per second below which they are an ERROR; 0 never.',
+        minimum=0.0, maximum=1000.0),
+    ParameterSpec(
+        'warn_latency', 0.0,
+        "Milliseconds from the image's stamp to its mask, as 95th percentile of 5 s, above which "
+        'the diagnostics warn; 0 never. Counted from receipt where stamps are of another clock.',
+        minimum=0.0, maximum=60000.0),
+    ParameterSpec(
+        'error_latency', 0.0, 'Milliseconds above which they are an ERROR; 0 never.',
+        minimum=0.0, maximum=60000.0),
+    ParameterSpec(
+        'warn_drop_share', 1.0,
+        'Share of the images replaced by newer ones, undecodable or failed above which the '
+        'diagnostics warn; 1 never.',
+        minimum=0.0, maximum=1.0),
+    ParameterSpec(
+        'error_drop_share', 1.0, 'Share above which they are an ERROR; 1 never.',
+        minimum=0.0, maximum=1.0),
     ParameterSpec(
         'max_rate', 0.0,
         'Most images segmented per second, in Hz; 0 is no limit.',

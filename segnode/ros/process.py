@@ -39,10 +39,13 @@ def run(create: Callable[[], SegmentNode], args: list[str] | None) -> int:
         create: makes the node.
         args: command line; None takes that of the process.
     """
-    # A pipe, for a handler may neither take a lock nor be missed.
+    # A pipe, for a handler may neither take a lock nor be missed; written to by Python's own part
+    # of the handler, in whatever thread the signal arrives.
     told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os.write(tell, b'!'))
+        signal.signal(number, lambda *_: None)
     node, code = own_process.start(create, args)
     if node is None:
         return code

@@ -51,6 +51,11 @@ class QosMismatches:
         return SubscriptionEventCallbacks(
             incompatible_qos=lambda _: self._subscriptions.update({topic: _Suspect(profile)}))
 
+    def forget(self, topic: str) -> None:
+        """Drop what was known of our end of a topic, which is there no more."""
+        self._publishers.pop(topic, None)
+        self._subscriptions.pop(topic, None)
+
     def sentences(self) -> list[str]:
         """Return one sentence for each peer that gets or gives nothing as things stand."""
         return [

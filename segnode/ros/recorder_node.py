@@ -20,6 +20,7 @@ from std_msgs.msg import Float32, UInt32
 
 from segnode.errors import SegnodeError
 from segnode.ros.image_codec import decode_image, DecodeError
+from segnode.ros.log_bridge import throttled
 from segnode.ros.own_parameters import declare_all, RECORDER
 from segnode.ros.own_process import run
 from segnode.ros.pairing import Pairing
@@ -73,8 +74,7 @@ class RecorderNode(Node):
         try:
             panels = self._pairing.add(stamp, part, decode_image(message))
         except DecodeError as error:
-            self.get_logger().warning(f'{PICTURES.get(part, part)}: {error}',
-                                      throttle_duration_sec=5.0)
+            self.get_logger().warning(f'{PICTURES.get(part, part)}: {error}', **throttled(5.0))
             return
         if panels is None:
             return

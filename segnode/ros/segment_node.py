@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 import threading
 import time
 import traceback
@@ -29,6 +30,8 @@ from segnode.ros.health import Health
 from segnode.ros.inputs import Frame, ImageInput
 from segnode.ros.label_info import LabelInfoPublisher
 from segnode.ros.outputs import Outputs
+from segnode.ros.qos_mismatch import QosMismatches
+from segnode.ros.resources import cache_state, resident_memory
 from segnode.ros.transitions import told, Transitions
 from segnode.ros.worker import Worker
 from segnode.segmenter import Segmenter
@@ -71,10 +74,13 @@ class SegmentNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._label_info: LabelInfoPublisher | None = None
         self._worker: Worker | None = None
+        self._cache_state = ''  # as the last configuration left it
+        self._mismatches = QosMismatches(self)
         image_group = MutuallyExclusiveCallbackGroup()
         self._input = ImageInput(
-            self, self._receive, compressed=self._value('input_transport') == 'compressed',
-            reliability=self._value('image_reliability'), group=image_group)
+            self, self._receive, transport=self._value('input_transport'),
+            reliability=self._value('image_reliability'), group=image_group,
+            mismatches=self._mismatches)
         self._camera_info = CameraInfoRelay(self, image_group)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
@@ -101,7 +107,8 @@ class SegmentNode(LifecycleNode):
                 return FAILURE
             self._segmenter = segmenter
             self._outputs = Outputs(
-                self, confidence=self._value('confidence'), uncertainty=bool(self._samples()))
+                self, confidence=self._value('confidence'), uncertainty=bool(self._samples()),
+                mismatches=self._mismatches)
             self._label_info = LabelInfoPublisher(self)
             seconds = time.monotonic() - self._activity[1]
             self.get_logger().info(
@@ -112,6 +119,7 @@ class SegmentNode(LifecycleNode):
             self._free()
             return self._failed('not configured', error)
         finally:
+            self._cache_state = cache_state()
             self._activity = None
 
     @told
@@ -171,12 +179,16 @@ class SegmentNode(LifecycleNode):
 
     def _load(self) -> Segmenter:
         size = tuple(self._value('input_size'))
+        # Options that not every runtime has: a runtime refuses those that it lacks.
+        options = {name: self._value(name) for name in ('device', 'precision')
+                   if self._value(name) != 'auto'}
         segmenter = Segmenter.load(
             self._value('model'), runtime=self._value('runtime'),
             input_size=None if size == (0, 0) else (int(size[0]), int(size[1])),
-            fit=self._value('fit'), confidence=self._value('confidence'),
+            fit=self._value('fit'), labels_at=self._value('labels_at'),
+            confidence=self._value('confidence'),
             samples=self._samples(), threads=self._value('threads'),
-            allow_random_weights=self._value('allow_random_weights'))
+            allow_random_weights=self._value('allow_random_weights'), **options)
         # The first run allocates and chooses kernels; a camera image should not pay for it.
         segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
         return segmenter
@@ -246,7 +258,9 @@ class SegmentNode(LifecycleNode):
         """Publish diagnostics, and warn about a silent image topic."""
         health = self._health.snapshot()
         situation = self._situation()
-        if situation.state == 'active' and 0 < situation.image_timeout < \
+        for news in self._mismatches.news(situation.mismatches):
+            self.get_logger().warning(f'QoS does not fit: {news}')
+        if situation.state == 'active' and 0 < situation.limits.image_timeout < \
                 health.seconds_since_image:
             self._warn_of_silence(health.seconds_since_image)
         else:
@@ -272,11 +286,19 @@ class SegmentNode(LifecycleNode):
             height, width = segmenter.input_size
             untrained = segmenter.model.record.random
             facts = [('model', segmenter.model.name), ('runtime', segmenter.runtime.name),
+                     ('runtime details', segmenter.runtime.details),
                      ('network input', f'{width} x {height}'),
+                     ('labels at', segmenter.labels_at),
                      ('label set', segmenter.label_set.name)]
             if self._samples():
                 facts.append(('samples per image', str(self._samples())))
+        if self._cache_state:
+            facts.append(('cache', self._cache_state))
+        memory = resident_memory()
+        if memory is not None:
+            facts.append(('memory (MB)', f'{memory / 1e6:.1f}'))
         facts += [('image topic', self._input.topic),
+                  ('image transport', self._input.transport or 'not subscribed'),
                   ('image publishers', str(len(self._input.publishers()))),
                   ('image reliability', self._input.reliability or 'not subscribed')]
         return diagnostics.Situation(
@@ -284,7 +306,10 @@ class SegmentNode(LifecycleNode):
             activity='' if activity is None
             else f'{activity[0]}, {time.monotonic() - activity[1]:.0f} s',
             failure=self._failure or self._input.trouble, untrained=untrained,
-            image_timeout=self._value('image_timeout'), facts=tuple(facts))
+            mismatches=tuple(self._mismatches.sentences()),
+            limits=diagnostics.Limits(**{
+                limit.name: self._value(limit.name) for limit in fields(diagnostics.Limits)}),
+            facts=tuple(facts))
 
     def _state(self) -> str:
         # rclpy has no public way to ask a lifecycle node for its own state.

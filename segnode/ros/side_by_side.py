@@ -10,6 +10,8 @@ import statistics
 import cv2
 import numpy as np
 
+from segnode.fitting import at_size
+
 PANEL_WIDTH = 640  # pixels; wider images are shrunk to it
 STRIP_ROWS = 4
 FRAMES_BEFORE_VIDEO = 5  # held until the frame rate is known
@@ -95,8 +97,11 @@ class Album:
 
     def add(self, seconds: float, image: np.ndarray, color: np.ndarray,
             overlay: np.ndarray) -> None:
-        """Take one frame: its time, and three uint8 (H, W, 3) BGR images of one size."""
-        row = side_by_side(image, color, overlay)
+        """Take one frame: its time, and three uint8 (H, W, 3) BGR images.
+
+        The colours may be smaller than the other two, as the labels then are.
+        """
+        row = side_by_side(image, at_size(color, image.shape[:2]), overlay)
         self._strip.add(row)
         self.frames += 1
         if self._writer is not None:

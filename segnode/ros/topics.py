@@ -26,7 +26,8 @@ LATENCY_STAGES: dict[str, str] = {
 OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
     OutputTopic(
         'segmentation/labels', 'sensor_msgs/msg/Image',
-        "mono8: train ids at the image's size, 255 unlabelled; header copied unchanged",
+        "mono8: train ids at the image's size (labels_at:= another), 255 unlabelled; header "
+        'copied unchanged',
         'publish_labels'),
     OutputTopic(
         'segmentation/confidence', 'sensor_msgs/msg/Image',
@@ -41,7 +42,8 @@ OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
         "rgb8: the label set's colours", 'publish_color'),
     OutputTopic(
         'segmentation/overlay', 'sensor_msgs/msg/Image',
-        'rgb8: image and colours blended by overlay_alpha', 'publish_overlay'),
+        "rgb8: image and colours blended by overlay_alpha, at the image's size",
+        'publish_overlay'),
     OutputTopic(
         'segmentation/labels/compressed', 'sensor_msgs/msg/CompressedImage',
         'the labels as PNG, lossless', 'publish_compressed'),
@@ -50,7 +52,8 @@ OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
         'the overlay as JPEG', 'publish_compressed'),
     OutputTopic(
         'segmentation/camera_info', 'sensor_msgs/msg/CameraInfo',
-        "the camera's calibration with the mask's header, where `camera_info` is published"),
+        "the camera's calibration with the mask's header and for its size, where `camera_info` is "
+        'published'),
     *(OutputTopic(
         f'segmentation/latency/{stage}', 'std_msgs/msg/Float32', f'ms: {what}', 'publish_latency')
       for stage, what in LATENCY_STAGES.items()),

@@ -17,6 +17,7 @@ from segnode.ros.frame_mailbox import Mailbox
 from segnode.ros.health import FAILED, Health, RATE_LIMIT, REPLACED, UNDECODABLE, UNWANTED
 from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError
 from segnode.ros.inputs import Frame
+from segnode.ros.log_bridge import throttled
 from segnode.ros.outputs import Outputs, Result
 from segnode.ros.rate_limit import RateLimit
 from segnode.segmenter import Segmenter
@@ -54,7 +55,7 @@ class Worker:
 
     def offer(self, frame: Frame) -> None:
         """Leave a frame to work on; one that still waits is given up for it."""
-        self._health.image_received()
+        self._health.image_received(frame.transport_ms)
         if self._mailbox.put(frame):
             self._health.dropped(REPLACED)
 
@@ -73,17 +74,17 @@ class Worker:
                 self._work(frame)
             except DecodeError as error:
                 self._health.dropped(UNDECODABLE, str(error))
-                self._logger.warning(
-                    f'an image was skipped: {error}', throttle_duration_sec=THROTTLE)
-            # Whatever one frame does to the network or to a library, the next may be fine.
-            except Exception as error:
+                self._logger.warning(f'an image was skipped: {error}', **throttled(THROTTLE))
+            # Whatever one frame does to the network or to a library, the next may be fine. A thread
+            # that a library ends by SystemExit would end without a word.
+            except BaseException as error:
                 if self._mailbox.closed:
                     return  # the node is being taken down around this frame
                 said = f'{type(error).__name__}: {error}'
                 self._health.dropped(FAILED, said)
                 self._logger.error(
                     f'an image could not be segmented and was skipped: {said}',
-                    throttle_duration_sec=THROTTLE)
+                    **throttled(THROTTLE))
 
     def _work(self, frame: Frame) -> None:
         begun = time.monotonic()
@@ -97,7 +98,8 @@ class Worker:
             return
         self._health.frame_started()
         compressed = isinstance(frame.msg, CompressedImage)
-        image = decode_compressed(frame.msg) if compressed else decode_image(frame.msg)
+        decode = decode_compressed if compressed else decode_image
+        image = decode(frame.msg, settings['image_bits'])
         decoded = time.monotonic()
         found = self._segmenter.segment(image)
         ran = time.monotonic()
@@ -106,7 +108,7 @@ class Worker:
             found.uncertainty)
         header = frame.msg.header
         served = self._outputs.publish(
-            wanted, header, result, self._camera_info.beside(header))
+            wanted, header, result, self._camera_info.beside(header, found.labels.shape))
         published = time.monotonic()
         stages = {
             'wait': 1e3 * (begun - frame.received),

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtimes: what runs a model's deploy graph on this machine."""
 
-from segnode.runtimes.base import Runtime, RuntimeOutput
+from segnode.runtimes.base import PRECISIONS, Runtime, RuntimeOutput
 from segnode.runtimes.choose import load_runtime, RUNTIMES
+from segnode.runtimes.session import DEVICES
 
-__all__ = ['RUNTIMES', 'Runtime', 'RuntimeOutput', 'load_runtime']
+__all__ = ['DEVICES', 'PRECISIONS', 'RUNTIMES', 'Runtime', 'RuntimeOutput', 'load_runtime']

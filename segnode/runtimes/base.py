@@ -19,11 +19,21 @@ from segnode.uncertainty import MAX_SAMPLES, MIN_SAMPLES
 # Of the deploy graph, part of every cache key: raise it with any change in graph.py or rewrite.py
 # that alters the graph. It is here because those two cannot be imported without PyTorch.
 GRAPH_VERSION = 2
+# The labels are at 1/this of the network's input.
+LABEL_STRIDES = (1, 4, 8)
+# Where the Segmenter's user may want them -> that stride.
+LABELS_AT = {'image': 1, 'network': 1, '1/4': 4, '1/8': 8}
+# What some runtime computes in; each refuses those that it has not.
+PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16', 'int8')
+# Share of a test image's pixels whose label a lower precision that nobody asked for must keep.
+MIN_AGREEMENT = 0.99
 
 
 @dataclass(frozen=True)
 class RuntimeOutput:
     """What the deploy graph makes of a batch.
+
+    All are of the input's size, or of that over the label stride that was asked for.
 
     Args:
         labels: uint8 (N, H, W), train ids.
@@ -95,6 +105,24 @@ def working_size(record: ModelRecord, input_size: Any = None) -> tuple[int, int]
     return height, width
 
 
+def check_label_stride(label_stride: int, input_size: tuple[int, int]) -> None:
+    """Check at which part of the input's size the labels are to be.
+
+    Raises:
+        SegnodeError: it is none of ``LABEL_STRIDES``, or the sides are no multiples of it.
+    """
+    if label_stride not in LABEL_STRIDES:
+        raise SegnodeError(
+            f'label_stride must be one of {", ".join(map(str, LABEL_STRIDES))}, '
+            f'not {label_stride!r}'
+        )
+    if input_size[0] % label_stride or input_size[1] % label_stride:
+        raise SegnodeError(
+            f'labels at 1/{label_stride} need an input whose height and width are multiples of '
+            f'{label_stride}, not {input_size[0]}x{input_size[1]}'
+        )
+
+
 def check_samples(record: ModelRecord, samples: int) -> None:
     """Check a number of passes of Monte Carlo dropout, 0 for none.
 
@@ -120,8 +148,16 @@ def closed() -> SegnodeError:
     return SegnodeError('this runtime was closed: load another')
 
 
-def check_images(images: np.ndarray, input_size: tuple[int, int]) -> None:
-    """Raise ValueError unless ``images`` is a non-empty uint8 (N, *input_size, 3) batch."""
+def check_images(
+    images: np.ndarray, input_size: tuple[int, int], batch: int | None = None
+) -> None:
+    """Raise ValueError unless ``images`` is a non-empty uint8 (N, *input_size, 3) batch.
+
+    Args:
+        images: what was given.
+        input_size: (H, W).
+        batch: the only N that will do; None for any.
+    """
     if (
         images.dtype != np.uint8
         or images.ndim != 4
@@ -132,6 +168,8 @@ def check_images(images: np.ndarray, input_size: tuple[int, int]) -> None:
             f'images must be uint8 (N, {input_size[0]}, {input_size[1]}, 3), '
             f'not {images.dtype} {images.shape}'
         )
+    if batch is not None and len(images) != batch:
+        raise ValueError(f'this runtime takes {batch} images at once, not {len(images)}')
 
 
 def default_threads() -> int:

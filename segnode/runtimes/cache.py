@@ -4,7 +4,8 @@
 
 The key covers the content that an entry depends on, so a stale entry is never found; its side file
 holds the sha256 of the entry, so a damaged one is never used. Only this user may write here:
-what lies here is run.
+what lies here is run. What two processes need at once is made by one of them. Beyond
+$SEGNODE_CACHE_SIZE what was not used for longest is deleted.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import atexit
 from collections.abc import Callable
 import contextlib
 from dataclasses import dataclass
+import errno
 import functools
 import hashlib
 import json
 import logging
 import os
 from pathlib import Path
+import re
 import shutil
 import stat
 import tempfile
@@ -27,10 +30,16 @@ from typing import Any
 
 from segnode.errors import SegnodeError
 from segnode.files import TEMPORARY_SUFFIX, user_folder, write_bytes
+from segnode.runtimes.file_lock import LOCK_SUFFIX, locked
 
 _LOG = logging.getLogger('segnode')
 _SIDE_SUFFIX = '.json'
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_SIZE_VARIABLE = 'SEGNODE_CACHE_SIZE'
+_DEFAULT_SIZE = '5GB'
+_UNITS = {'': 1, 'B': 1, 'KB': 10**3, 'MB': 10**6, 'GB': 10**9, 'TB': 10**12}
 _STALE_AFTER = 3600.0  # s; a temporary file older than this was left by a process that is gone
+_ABSENT = 'it is not there'
 _own_drafts: set[str] = set()  # folders in which this process is making a file
 
 
@@ -41,8 +50,25 @@ class CacheEntry:
     path: Path
     size: int
     made: float
+    used: float
     made_from: dict[str, str]
+    facts: dict[str, Any]
     valid: bool
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The content of an entry.
+
+    Args:
+        content: checked.
+        facts: what was found out when it was made.
+        fresh: it was made just now.
+    """
+
+    content: bytes
+    facts: dict[str, Any]
+    fresh: bool
 
 
 def cache_folder() -> Path:
@@ -84,23 +110,54 @@ def cached(
         make: writes the file to the path given; called when there is no valid entry.
 
     Raises:
-        SegnodeError: what ``make`` raises, or nothing can be written anywhere.
+        SegnodeError: what ``make`` raises, or nothing can be written anywhere. Where the cache
+            folder cannot be written, or is full, it is a folder of this process.
     """
+    if Path(name + suffix).name != name + suffix:
+        raise ValueError(f'{name!r} and {suffix!r} must name a file, not a path')
     key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    file = f'{name}-{key[:16]}{suffix}'
     try:
         folder = _private_folder()
     except OSError as error:
         folder = _temporary_folder(f'{cache_folder()} cannot be written ({error})')
-    path = folder / f'{name}-{key[:16]}{suffix}'
-    problem = _problem(path, key)
-    if not problem:
-        _LOG.debug('found %s', path)
-        return path
-    if path.exists():
-        _LOG.warning('%s is made again: %s', path, problem)
-    started = time.monotonic()
+    else:
+        try:
+            return _found_or_made(folder / file, key, made_from, make)
+        except (OSError, SegnodeError) as error:
+            reason = _no_room(error)
+            if not reason:
+                raise
+            # A full disk must not keep a vehicle from driving: made once more, for this run alone.
+            folder = _temporary_folder(f'{folder / file} cannot be written: {reason}')
     try:
-        with tempfile.TemporaryDirectory(dir=folder, suffix=TEMPORARY_SUFFIX) as drafts:
+        return _found_or_made(folder / file, key, made_from, make)
+    except OSError as error:
+        raise SegnodeError(
+            f'{folder / file} cannot be written: {error.strerror or error}') from error
+
+
+def _found_or_made(
+    path: Path, key: str, made_from: dict[str, str], make: Callable[[Path], object]
+) -> Path:
+    """Return the path once a valid entry lies there.
+
+    Raises:
+        OSError: it cannot be written; also what ``make`` raises.
+    """
+    if not _problem(path, key):
+        _LOG.debug('found %s', path)
+        _touch(path)
+        return path
+    with locked(path, lambda: _tell_waiting(path)):
+        problem = _problem(path, key)
+        if not problem:
+            _touch(path)
+            return path
+        if path.exists():
+            _LOG.warning('%s is made again: %s', path, problem)
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=path.parent, suffix=TEMPORARY_SUFFIX) as drafts:
             _own_drafts.add(drafts)
             try:
                 draft = Path(drafts) / path.name
@@ -108,18 +165,178 @@ def cached(
                 content = draft.read_bytes()
             finally:
                 _own_drafts.discard(drafts)
-        write_bytes(path, content, mode=0o600)
-        side = {
-            'key': key,
-            'sha256': hashlib.sha256(content).hexdigest(),
-            'made_from': made_from,
-        }
-        # Written last: without it the entry does not count.
-        write_bytes(_side(path), json.dumps(side, indent=1).encode(), mode=0o600)
-    except OSError as error:
-        raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error
+        _write(path, key, made_from, content, {})
     _LOG.info('made %s in %.1f s', path, time.monotonic() - started)
     return path
+
+
+def kept(
+    name: str,
+    suffix: str,
+    made_from: dict[str, str],
+    make: Callable[[], tuple[bytes, dict[str, Any]]],
+    accept: Callable[[bytes], object] = bool,
+) -> Kept:
+    """Return content that is made once; where it cannot be written, it is made at every start.
+
+    Args:
+        name, suffix, made_from: as of ``cached``.
+        make: returns the content, and facts about its making that JSON holds; called when there
+            is no valid entry.
+        accept: is given what was found; raises SegnodeError where it must be made again.
+
+    Raises:
+        SegnodeError: what ``make`` raises, or the folder belongs to another user.
+    """
+    path, key = _place(name, suffix, made_from)
+    if path is None:
+        return Kept(*make(), fresh=True)
+    found = _accepted(path, key, accept)
+    if isinstance(found, Kept):
+        return found
+    with locked(path, lambda: _tell_waiting(path)):
+        again = _accepted(path, key, accept) if found == _ABSENT else found
+        if isinstance(again, Kept):
+            return again
+        if again != _ABSENT:
+            _LOG.warning('%s is made again: %s', path, again)
+        content, facts = make()
+        _keep(path, key, made_from, content, facts)
+    return Kept(content, facts, fresh=True)
+
+
+def _accepted(path: Path, key: str, accept: Callable[[bytes], object]) -> Kept | str:
+    """Return what lies there, or why it cannot be used."""
+    if not path.exists():
+        return _ABSENT
+    found = _loaded(path, key)
+    if isinstance(found, Kept):
+        try:
+            accept(found.content)
+        except SegnodeError as error:
+            return str(error)
+        _touch(path)
+    return found
+
+
+def recall(name: str, suffix: str, made_from: dict[str, str]) -> bytes:
+    """Return what ``remember`` was given the last time, b'' for nothing."""
+    path, key = _place(name, suffix, made_from)
+    found = None if path is None else _loaded(path, key)
+    return found.content if isinstance(found, Kept) else b''
+
+
+def remember(name: str, suffix: str, made_from: dict[str, str], content: bytes) -> None:
+    """Keep content that grows, such as measured times, in the place of the one before."""
+    path, key = _place(name, suffix, made_from)
+    if path is not None:
+        with locked(path):
+            _keep(path, key, made_from, content, {})
+
+
+def _place(name: str, suffix: str, made_from: dict[str, str]) -> tuple[Path | None, str]:
+    """Return where an entry lies, None where nothing can be kept, and its whole key."""
+    key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    try:
+        return _private_folder() / f'{name}-{key[:16]}{suffix}', key
+    except OSError as error:
+        _warn_once(f'nothing is kept between runs: {cache_folder()} cannot be written ({error})')
+        return None, key
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    _LOG.warning('%s', text)
+
+
+def _tell_waiting(path: Path) -> None:
+    _LOG.info('another process is making %s; waiting for it', path)
+
+
+def _keep(
+    path: Path, key: str, made_from: dict[str, str], content: bytes, facts: dict[str, Any]
+) -> None:
+    """Write an entry; a full disk is no reason to throw away what took minutes to make."""
+    try:
+        _write(path, key, made_from, content, facts)
+        _LOG.info('kept %s', path)
+    except OSError as error:
+        _LOG.warning('%s cannot be written (%s): it will be made again', path, error)
+
+
+def _write(
+    path: Path, key: str, made_from: dict[str, str], content: bytes, facts: dict[str, Any]
+) -> None:
+    """Write an entry and delete what is too much beside it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_bytes(path, content, mode=0o600)
+    side = {
+        'key': key,
+        'sha256': hashlib.sha256(content).hexdigest(),
+        'made_from': made_from,
+        'facts': facts,
+    }
+    # Written last: without it the entry does not count.
+    write_bytes(_side(path), json.dumps(side, indent=1).encode(), mode=0o600)
+    _evict(path)
+
+
+def size_limit() -> int:
+    """Return how many bytes the cache may take, of $SEGNODE_CACHE_SIZE; by default 5 GB."""
+    text = os.environ.get(_SIZE_VARIABLE) or _DEFAULT_SIZE
+    match = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([KMGT]?B?)\s*', text, re.IGNORECASE)
+    if not match:
+        _warn_once(f'{_SIZE_VARIABLE} is {text!r}, which is no size such as 500MB or 5GB: '
+                   f'taken as {_DEFAULT_SIZE}')
+        match = re.fullmatch(r'(\d+)(\w*)', _DEFAULT_SIZE)
+        assert match
+    unit = match[2].upper()
+    if unit and unit != 'B' and not unit.endswith('B'):
+        unit += 'B'
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def _evict(newest: Path) -> None:
+    """Delete what was not used for longest until the rest fits; ``newest`` stays in any case."""
+    found = [entry for entry in _listed() if entry[0] != newest]
+    with contextlib.suppress(OSError):
+        left = size_limit() - newest.stat().st_size
+        for path, size, _ in sorted(found, key=lambda entry: -entry[2]):
+            left -= size
+            if left < 0:
+                for file in (_side(path), path):
+                    file.unlink(missing_ok=True)
+                _LOG.info('deleted %s: the cache is full (%s)', path, _SIZE_VARIABLE)
+
+
+def _listed() -> list[tuple[Path, int, float]]:
+    """Return each entry's path, size and when it was last used (s since 1970)."""
+    found = dict(_files())
+    listed = []
+    for path, status in found.items():
+        if path.suffix != _SIDE_SUFFIX:
+            side = found.get(_side(path))
+            used = status.st_mtime if side is None else max(status.st_mtime, side.st_mtime)
+            listed.append((path, status.st_size, used))
+    return listed
+
+
+def _touch(path: Path) -> None:
+    """Note that an entry was used."""
+    with contextlib.suppress(OSError):
+        os.utime(_side(path))
+
+
+def _no_room(error: BaseException | None) -> str:
+    """Return the system's word for why nothing more can be written; '' for any other error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return error.strerror or str(error)
+        error = error.__cause__ or error.__context__
+    return ''
 
 
 def abandon_drafts() -> None:
@@ -131,25 +348,24 @@ def abandon_drafts() -> None:
 def entries() -> list[CacheEntry]:
     """Return what the cache holds, by name."""
     found = []
-    for path, status in _files():
-        if path.suffix == _SIDE_SUFFIX:
-            continue
+    for path, size, used in _listed():
         side = _read_side(path)
-        made_from = side.get('made_from')
-        found.append(
-            CacheEntry(
-                path=path,
-                size=status.st_size,
-                made=status.st_mtime,
+        made_from, facts = side.get('made_from'), side.get('facts')
+        with contextlib.suppress(FileNotFoundError):
+            found.append(CacheEntry(
+                path=path, size=size, made=path.stat().st_mtime, used=used,
                 made_from=made_from if isinstance(made_from, dict) else {},
+                facts=facts if isinstance(facts, dict) else {},
                 valid=not _problem(path, str(side.get('key', ''))),
-            )
-        )
+            ))
     return found
 
 
-def clear() -> tuple[int, int]:
+def clear(unused_for: float = 0.0) -> tuple[int, int]:
     """Delete everything in the cache but what a process may be writing at this moment.
+
+    Args:
+        unused_for: seconds; what was used since then stays.
 
     Returns:
         the number of files and of bytes.
@@ -157,8 +373,13 @@ def clear() -> tuple[int, int]:
     Raises:
         SegnodeError: the system refuses.
     """
+    since = time.time() - unused_for
+    young = {path for path, _, used in _listed() if unused_for and used > since}
+    young |= {_side(path) for path in young}
     count = size = 0
     for path, status in _files():
+        if path in young:
+            continue
         try:
             path.unlink()
         except FileNotFoundError:
@@ -183,7 +404,7 @@ def _files() -> list[tuple[Path, os.stat_result]]:
     for path in paths:
         with contextlib.suppress(OSError):  # deleted since
             status = path.stat()
-            if stat.S_ISREG(status.st_mode) and path.suffix != TEMPORARY_SUFFIX:
+            if stat.S_ISREG(status.st_mode) and path.suffix not in (TEMPORARY_SUFFIX, LOCK_SUFFIX):
                 found.append((path, status))
     return found
 
@@ -235,7 +456,7 @@ def _side(path: Path) -> Path:
 
 def _read_side(path: Path) -> dict[str, Any]:
     try:
-        side = json.loads(_side(path).read_text())
+        side = json.loads(_read_own(_side(path)) or b'')
     except (OSError, ValueError, RecursionError):
         return {}
     return side if isinstance(side, dict) else {}
@@ -243,15 +464,40 @@ def _read_side(path: Path) -> dict[str, Any]:
 
 def _problem(path: Path, key: str) -> str:
     """Return why the entry cannot be used, '' where it can."""
+    found = _loaded(path, key)
+    return '' if isinstance(found, Kept) else found
+
+
+def _loaded(path: Path, key: str) -> Kept | str:
+    """Return an entry's content, or why it cannot be used."""
     side = _read_side(path)
     if not side:
         return 'its side file is missing or damaged'
     if side.get('key') != key:
         return 'it was made from something else'
     try:
-        content = path.read_bytes()
+        content = _read_own(path)
     except OSError as error:
         return f'it cannot be read ({error.strerror})'
+    if content is None:
+        return 'others than this user can write it'
     if side.get('sha256') != hashlib.sha256(content).hexdigest():
         return 'its content has changed'
-    return ''
+    facts = side.get('facts')
+    return Kept(content, facts if isinstance(facts, dict) else {}, fresh=False)
+
+
+def _read_own(path: Path) -> bytes | None:
+    """Return the content of a file that nobody but this user can have written, else None.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    # The file that is looked at is the one that is read, whatever takes its place meanwhile.
+    with open(os.open(path, os.O_RDONLY | getattr(os, 'O_NOFOLLOW', 0)), 'rb') as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) & 0o022:
+            return None
+        if hasattr(os, 'getuid') and status.st_uid != os.getuid():
+            return None
+        return file.read()

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 import importlib
 import inspect
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,18 @@ import numpy as np
 from segnode.dependencies import installed, require
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.runtimes.base import check_samples, Runtime, working_size
+from segnode.runtimes.base import check_label_stride, check_samples, Runtime, working_size
+from segnode.runtimes.fallback import Choice, FallbackRuntime, one_line
+from segnode.runtimes.session import nvidia_driver
+from segnode.runtimes.tensorrt_versions import TENSORRT
 
 _LOG = logging.getLogger('segnode')
 
 _CLASSES = {
+    'tensorrt': ('segnode.runtimes.tensorrt', 'TensorrtRuntime'),
     'pytorch': ('segnode.runtimes.pytorch', 'PyTorchRuntime'),
     'onnx': ('segnode.runtimes.onnx', 'OnnxRuntime'),
+    'openvino': ('segnode.runtimes.openvino', 'OpenVinoRuntime'),
 }
 RUNTIMES = ('auto', *_CLASSES)
 
@@ -34,10 +39,13 @@ def load_runtime(
     input_size: tuple[int, int] | None = None,
     confidence: bool = False,
     samples: int = 0,
+    label_stride: int = 1,
     threads: int = 0,
     **options: Any,
 ) -> Runtime:
     """Load a runtime and run it once, so that the first image is as fast as the next.
+
+    With 'auto' the next one takes over where one fails, at once or later.
 
     Args:
         model: what to run.
@@ -45,6 +53,7 @@ def load_runtime(
         input_size: (H, W) of the images it will be given; by default the model's own.
         confidence: give the confidence too.
         samples: passes of Monte Carlo dropout, which give the uncertainty too; 0 = none.
+        label_stride: the labels are at 1/label_stride of the input, of ``LABEL_STRIDES``.
         threads: on the CPU; 0 = all usable cores but one, 1 to 4.
         options: of the runtime named, such as ``device`` of pytorch.
 
@@ -58,22 +67,19 @@ def load_runtime(
         raise SegnodeError(f'threads must be 0 (default) or more, not {threads}')
     size = working_size(model.record, input_size)
     check_samples(model.record, samples)
+    check_label_stride(label_stride, size)
     given = {
-        'input_size': size, 'confidence': confidence, 'samples': samples, 'threads': threads
+        'input_size': size, 'confidence': confidence, 'samples': samples,
+        'label_stride': label_stride, 'threads': threads,
     }
     if name != 'auto':
         return _started(Candidate(name, 'asked for'), model, {**given, **options})
-    failures: list[str] = []
-    found = candidates(model)
-    for candidate in found:
-        try:
-            return _started(candidate, model, {**given, **candidate.options, **options})
-        except SegnodeError as error:
-            failures.append(str(error))
-            if candidate is not found[-1]:
-                _LOG.warning('runtime %s is passed over: %s', candidate.name, error)
-    # One sentence each; a machine that lacks one thing often fails twice for the same reason.
-    raise SegnodeError('; '.join(dict.fromkeys(failures)))
+
+    def choice(candidate: Candidate) -> Choice:
+        return candidate.label, lambda: _started(
+            candidate, model, {**given, **candidate.options, **options})
+
+    return FallbackRuntime([choice(candidate) for candidate in candidates(model)])
 
 
 @dataclass(frozen=True)
@@ -84,19 +90,33 @@ class Candidate:
     reason: str
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """Return what tells it from the others: 'pytorch' may be there twice."""
+        return ' on '.join([self.name, *map(str, self.options.values())])
+
 
 def candidates(model: Model) -> list[Candidate]:
     """Return the runtimes that 'auto' tries for this model here, the fastest first.
+
+    OpenVINO is not among them: in float32 it is as fast as ONNX Runtime within what machines and
+    networks differ, and what runs should not depend on an extra that happens to be installed. Nor
+    is torch2trt, which has nothing that TensorRT by itself has not.
 
     Raises:
         SegnodeError: there is none.
     """
     torch_can = installed('torch') and (model.safetensors_path is not None or model.record.random)
+    has_graph = model.onnx_path is not None or model.custom is not None
     found = []
+    if nvidia_driver() and any(map(installed, TENSORRT)) and (has_graph or torch_can):
+        found.append(Candidate('tensorrt', 'the fastest on an NVIDIA GPU'))
     if torch_can and _cuda():
-        found.append(Candidate('pytorch', 'there is a CUDA GPU', {'device': 'cuda'}))
-    if installed('onnxruntime') and (model.onnx_path is not None or torch_can):
-        found.append(Candidate('onnx', 'the fastest without a GPU'))
+        reason = 'the fastest on a CUDA GPU without TensorRT'
+        found.append(Candidate('pytorch', reason, {'device': 'cuda'}))
+    if installed('onnxruntime') and (has_graph or torch_can):
+        without = 'PyTorch on the GPU' if nvidia_driver() else 'a GPU'
+        found.append(Candidate('onnx', f'the fastest without {without}'))
     if torch_can:
         reason = 'nothing faster runs here' if found else 'ONNX Runtime is not installed'
         found.append(Candidate('pytorch', reason, {'device': 'cpu'}))
@@ -104,9 +124,19 @@ def candidates(model: Model) -> list[Candidate]:
         raise SegnodeError(
             f'nothing here can run model {model.name}: install ONNX Runtime '
             '(pip install onnxruntime)'
-            + ('' if model.onnx_path else ' and PyTorch (pip install torch onnx)')
+            + ('' if has_graph else ' and PyTorch (pip install torch onnx)')
         )
     return found
+
+
+def options_of(name: str) -> set[str]:
+    """Return the names of the options that a runtime has.
+
+    Args:
+        name: of ``RUNTIMES``, not 'auto'.
+    """
+    cls = getattr(importlib.import_module(_CLASSES[name][0]), _CLASSES[name][1])
+    return set(inspect.signature(cls).parameters) - {'model'}
 
 
 def _started(candidate: Candidate, model: Model, arguments: dict[str, Any]) -> Runtime:
@@ -117,21 +147,24 @@ def _started(candidate: Candidate, model: Model, arguments: dict[str, Any]) -> R
     """
     name = candidate.name
     cls = getattr(importlib.import_module(_CLASSES[name][0]), _CLASSES[name][1])
-    known = set(inspect.signature(cls).parameters) - {'model'}
+    known = options_of(name)
     unknown = sorted(set(arguments) - known)
     if unknown:
         raise SegnodeError(
             f'the {name} runtime has no option {unknown[0]!r}; it has {", ".join(sorted(known))}'
         )
+    runtime: Runtime | None = None
     try:
-        runtime: Runtime = cls(model, **arguments)
-        runtime.run(np.zeros((1, *runtime.input_size, 3), np.uint8))
-    except SegnodeError:
-        raise
+        runtime = cls(model, **arguments)
+        runtime.run(np.zeros((runtime.batch or 1, *runtime.input_size, 3), np.uint8))
     except Exception as error:  # out of memory on the GPU, a kernel that is missing there, ...
-        reason = str(error).partition('\n')[0] or type(error).__name__
+        if runtime is not None:
+            with contextlib.suppress(Exception):
+                runtime.close()  # the next one needs its memory
+        if isinstance(error, SegnodeError):
+            raise
         raise SegnodeError(
-            f'the {name} runtime cannot run model {model.name}: {reason}'
+            f'the {name} runtime cannot run model {model.name}: {one_line(error)}'
         ) from error
     _LOG.info(
         'runtime %s (%s): %s, %s at %dx%d',
@@ -142,18 +175,10 @@ def _started(candidate: Candidate, model: Model, arguments: dict[str, Any]) -> R
 
 def _cuda() -> bool:
     """Tell whether PyTorch finds a CUDA GPU; an installation that does not load finds none."""
-    if not _may_have_cuda():
+    if not nvidia_driver():
         return False
     try:
         return bool(require('torch', 'running on the GPU').cuda.is_available())
     except SegnodeError as error:
         _LOG.warning('the GPU is passed over: %s', error)
         return False
-
-
-def _may_have_cuda() -> bool:
-    """Tell whether an NVIDIA driver is loaded, without the seconds that importing torch takes."""
-    return any(
-        Path(path).exists()
-        for path in ('/dev/nvidiactl', '/dev/nvhost-gpu', '/dev/nvgpu', '/dev/dxg')
-    )

@@ -42,8 +42,8 @@ class MonteCarloGraph(DeployGraph):
         samples: number of passes.
 
     Shape:
-        uint8 (N, H, W, 3) BGR -> labels uint8 (N, H, W) [, confidence uint8 (N, H, W)],
-        uncertainty float32 (N, 3, H, W) in the order of ``segnode.uncertainty.MEASURES``. Labels
+        uint8 (N, H, W, 3) BGR -> labels uint8 (N, h, w) [, confidence uint8 (N, h, w)],
+        uncertainty float32 (N, 3, h, w) in the order of ``segnode.uncertainty.MEASURES``. Labels
         and confidence are those of the passes' mean probabilities.
     """
 
@@ -71,12 +71,13 @@ class MonteCarloGraph(DeployGraph):
         """Return the sums of no pass, (N, C + 2, h, w) of zeros, and what every pass needs."""
         x = self.prepare(image)
         # A product of shapes: no converter need know how to fill a tensor of an unknown batch.
-        sums = x[:, :1, :: self.repeats, :: self.repeats] * self.none
+        step = self.label_stride * self.repeats
+        sums = x[:, :1, ::step, ::step] * self.none
         return sums, *self.network(x)
 
     def add_pass(self, sums: Tensor, *state: Tensor) -> Tensor:
         """Return the sums with those of one more pass."""
-        p, doubt = softmax_and_entropy(self.enlarged(self.tail(*state)))
+        p, doubt = softmax_and_entropy(self.resized(self.tail(*state)))
         return sums + torch.cat([p, _mean_square(p), doubt], 1)
 
     def finish(self, sums: Tensor) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from segnode.dependencies import installed, require, versions
 from segnode.errors import SegnodeError
 from segnode.model import Model
+from segnode.networks.zoo import CUSTOM
 from segnode.onnx_file import read_onnx
 from segnode.runtimes.base import (
     check_images,
@@ -36,17 +37,17 @@ class OnnxRuntime:
         confidence: give the confidence too.
         samples: passes of Monte Carlo dropout, which give the uncertainty too; 0 = none. Each
             run draws anew; where ONNX Runtime begins, it takes from the time the process starts.
+        label_stride: the labels are at 1/label_stride of the input.
         threads: of this session on the CPU; 0 = default.
         device: 'cpu', 'cuda', 'tensorrt' (TensorRT inside of ONNX Runtime, which builds an engine
             at every start), or 'auto' for CUDA where that works and else the CPU.
 
     Raises:
-        SegnodeError: ONNX Runtime or the device is missing, the file is damaged, or PyTorch is missing where
-            an export is needed.
+        SegnodeError: ONNX Runtime or the device is missing, the file is damaged, or PyTorch is
+            missing where an export is needed.
     """
 
     name = 'onnx'
-    batch: int | None = None
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class OnnxRuntime:
         input_size: tuple[int, int] | None = None,
         confidence: bool = False,
         samples: int = 0,
+        label_stride: int = 1,
         threads: int = 0,
         device: str = 'auto',
     ) -> None:
@@ -62,7 +64,10 @@ class OnnxRuntime:
         check_samples(model.record, samples)
         threads = threads or default_threads()
         ort = require('onnxruntime', 'the onnx runtime')
-        path = graph_path(model, self.input_size, confidence=confidence, samples=samples)
+        path = graph_path(
+            model, self.input_size, confidence=confidence, samples=samples,
+            label_stride=label_stride,
+        )
         content, _ = read_onnx(path)
         self._session: Any
         self._session, where = open_on(content, device, threads=threads)
@@ -70,6 +75,12 @@ class OnnxRuntime:
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or list(inputs[0].shape[1:]) != expected:
             raise SegnodeError(f'{path} does not hold a deploy graph for {_text(self.input_size)}')
+        first = inputs[0].shape[0]
+        self.batch: int | None = first if isinstance(first, int) else None
+        # On the CPU images take longer together than one after the other: 4 of 384x512, one
+        # thread, ms each: FSFFNet 81 and 58, Fast-SCNN 25 and 20, PIDNet-S 111 and 92.
+        self._one_by_one = (
+            self.batch is None and self._session.get_providers()[0] == 'CPUExecutionProvider')
         self._input = inputs[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.details = f'ONNX Runtime {ort.__version__}, {where}'
@@ -78,9 +89,12 @@ class OnnxRuntime:
         """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
         if self._session is None:
             raise closed()
-        check_images(images, self.input_size)
-        outputs = self._session.run(None, {self._input: images})
-        return RuntimeOutput(**dict(zip(self._outputs, outputs)))
+        check_images(images, self.input_size, self.batch)
+        parts = np.split(images, len(images)) if self._one_by_one else [images]
+        outputs = [self._session.run(None, {self._input: part}) for part in parts]
+        joined = [np.concatenate(arrays) for arrays in zip(*outputs)] if len(outputs) > 1 \
+            else outputs[0]
+        return RuntimeOutput(**dict(zip(self._outputs, joined)))
 
     def close(self) -> None:
         """Drop the session, its threads and its memory."""
@@ -88,21 +102,35 @@ class OnnxRuntime:
 
 
 def graph_path(
-    model: Model, size: tuple[int, int], *, confidence: bool = False, samples: int = 0
+    model: Model, size: tuple[int, int], *, confidence: bool = False, samples: int = 0,
+    label_stride: int = 1,
 ) -> Path:
-    """Return the path of the model's deploy graph for ``size``, exporting it where need be.
+    """Return the path of the model's deploy graph for ``size``, making it where need be.
 
-    What is released is the graph that gives labels alone.
+    What is released is the graph that gives labels alone, at the input's size. That of a network
+    of somebody else is put together from its file; every other is exported.
 
     Raises:
         SegnodeError: an export is needed and PyTorch or the weights are missing.
     """
+    if model.custom is not None:
+        from segnode.runtimes.custom_graph import custom_graph_path
+
+        return custom_graph_path(model, size, confidence=confidence, label_stride=label_stride)
     extras = ['confidence'] * confidence + [f'uncertainty of {samples} samples'] * bool(samples)
+    extras += [f'labels at 1/{label_stride}'] * (label_stride > 1)
     if model.onnx_path is not None and size == model.record.input_size and not extras:
         return model.onnx_path
     wanted = _text(size) + (' with ' if extras else '') + ' and '.join(extras)
     lacks = 'confidence or uncertainty' if samples else 'confidence'
     served = f'{_text(model.record.input_size)} without {lacks}'
+    if label_stride > 1:
+        served += ', labels at full size'
+    if model.record.network == CUSTOM:
+        raise SegnodeError(
+            f'{model.onnx_path} serves {served}; for {wanted} give the .yaml file that describes '
+            'the network in it'
+        )
     if model.safetensors_path is None and not model.record.random:
         raise SegnodeError(
             f'{model.onnx_path} serves {served}; for {wanted} put {model.name}.safetensors beside '
@@ -127,12 +155,17 @@ def graph_path(
         from segnode.export import export_onnx
 
         export_onnx(
-            model, path=path, input_size=size, confidence=confidence, samples=samples)
+            model, path=path, input_size=size, confidence=confidence, samples=samples,
+            label_stride=label_stride,
+        )
 
     name = f'{model.name}-{_text(size)}' + ('-confidence' if confidence else '')
     if samples:
         made_from['samples'] = str(samples)
         name += f'-{samples}-samples'
+    if label_stride > 1:
+        made_from['label_stride'] = str(label_stride)
+        name += f'-stride{label_stride}'
     return cached(name, '.onnx', made_from, make)
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from pathlib import Path
 from typing import Any
@@ -54,30 +56,32 @@ def open_session(content: bytes, *, threads: int, device: str = 'cpu') -> Any:
     if wanted not in there:
         raise SegnodeError(
             f'ONNX Runtime {ort.__version__} has no {wanted} here; it has {", ".join(there)}'
-            + ('' if device == 'cpu' else ' (pip install onnxruntime-gpu has CUDA\'s and '
-               'TensorRT\'s, in the place of onnxruntime)')
+            + ('' if device == 'cpu' else " (pip install onnxruntime-gpu has CUDA's and "
+               "TensorRT's, in the place of onnxruntime)")
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3
-    if device != 'cpu' and hasattr(ort, 'preload_dlls'):
-        ort.preload_dlls()  # CUDA and cuDNN may have come as wheels
+    said = io.StringIO()  # standard output may be where JSON goes
     try:
-        session = ort.InferenceSession(
-            content, options, providers=[name for name in providers if name in there])
+        with contextlib.redirect_stdout(said):
+            if device != 'cpu' and hasattr(ort, 'preload_dlls'):
+                ort.preload_dlls()  # CUDA and cuDNN may have come as wheels
+            session = ort.InferenceSession(
+                content, options, enable_fallback=0,
+                providers=[name for name in providers if name in there])
     except Exception as error:  # its classes differ from release to release
         reason = str(error).splitlines()[0]
         raise SegnodeError(
-            f'ONNX Runtime {ort.__version__} refuses the graph: {reason}'
+            f'ONNX Runtime {ort.__version__} refuses the graph'
+            + (f' on {wanted}' if device != 'cpu' else '') + f': {reason}'
         ) from error
     # A provider that does not load is left out, and the CPU takes its place, without an error.
     if wanted not in session.get_providers():
-        raise SegnodeError(
-            f'ONNX Runtime {ort.__version__} cannot start its {wanted}: no such device here, or a '
-            'library of CUDA, cuDNN or TensorRT is missing'
-        )
+        reason = said.getvalue().partition('\n')[0] or 'there is no such device here'
+        raise SegnodeError(f'ONNX Runtime {ort.__version__} cannot start its {wanted}: {reason}')
     session.disable_fallback()  # nor may that happen in the middle of a run
     return session
 

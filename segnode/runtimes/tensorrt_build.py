@@ -7,25 +7,24 @@ TensorRT for RTX builds without a GPU; TensorRT itself asks for the one that it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-import functools
-import logging
 import threading
 import time
 from types import ModuleType
 from typing import Any
 
-from segnode.dependencies import installed, require
 from segnode.errors import SegnodeError
-
-_LOG = logging.getLogger('segnode')
-
-# Import names of TensorRT and of TensorRT for RTX, the latter also as its two wheels alone.
-TENSORRT_RTX = ('tensorrt_rtx', 'tensorrt_rtx_bindings')
-TENSORRT = ('tensorrt', *TENSORRT_RTX)
+from segnode.runtimes.tensorrt_versions import (
+    BuildOptions,
+    find_tensorrt,
+    Library,
+    library,
+    Progress,
+)
 
 Shape = tuple[int, ...]
+Profile = Mapping[str, tuple[Shape, Shape, Shape]]
 
 # TensorRT tells its errors to one logger per process, whichever builder they come from.
 _one_at_a_time = threading.Lock()
@@ -49,6 +48,7 @@ class Plan:
         inputs, outputs: by name, as the parser found them.
         layers: of the parsed network, before TensorRT fuses them.
         seconds: that the build took, without the parsing.
+        timings: what was measured, for the next build; b'' where nothing is.
     """
 
     content: bytes
@@ -57,100 +57,96 @@ class Plan:
     outputs: dict[str, Binding]
     layers: int
     seconds: float
-
-
-def find_tensorrt(modules: tuple[str, ...] = TENSORRT) -> ModuleType:
-    """Import and return the first of ``modules`` that is installed.
-
-    Raises:
-        SegnodeError: none is, or it does not load.
-    """
-    for module in modules:
-        if installed(module):
-            found: ModuleType = require(module, 'building an engine')
-            return found
-    raise SegnodeError(
-        f'building an engine needs TensorRT, and none of {", ".join(modules)} is installed; on '
-        'x86-64: pip install tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings'
-    )
+    timings: bytes = b''
 
 
 def build_plan(
     content: bytes,
-    profile: Mapping[str, tuple[Shape, Shape, Shape]],
+    profile: Profile,
     *,
     tensorrt: ModuleType | None = None,
+    options: BuildOptions | None = None,
+    timings: bytes = b'',
+    progress: Progress | None = None,
 ) -> Plan:
-    """Parse an ONNX graph and build an engine of it, in the types that the graph states.
+    """Parse an ONNX graph and build an engine of it.
 
     Args:
         content: of the ``.onnx`` file.
         profile: for each input the smallest, the usual and the largest shape to build for; all
             three the same for one shape alone.
         tensorrt: the library; by default what ``find_tensorrt`` finds.
+        options: by default everything in the types that the graph states.
+        timings: of an earlier build, which make this one faster.
+        progress: is told how far it is, where TensorRT says so.
 
     Raises:
         SegnodeError: there is no TensorRT, or it does not take the graph or these shapes.
     """
-    tensorrt = tensorrt or find_tensorrt()
-    name = f'{tensorrt.__name__.removesuffix("_bindings")} {tensorrt.__version__}'
-    with _one_at_a_time:
-        logger = _logger(tensorrt)
-        logger.errors.clear()
-        try:
-            builder = tensorrt.Builder(logger)
-        except TypeError as error:  # its constructor returned nothing
-            raise SegnodeError(f'{name} does not start: {logger.reason()}') from error
-        network = builder.create_network(_flags(tensorrt))
-        parser = tensorrt.OnnxParser(network, logger)
+    found = library(tensorrt or find_tensorrt())
+
+    def define(network: Any, config: Any) -> Any:
+        parser = found.module.OnnxParser(network, found.logger)
         if not parser.parse(content):
             reasons = [_sentence(parser.get_error(i)) for i in range(parser.num_errors)]
-            raise SegnodeError(f'{name} does not take the graph: {"; ".join(reasons)}')
+            raise SegnodeError(f'{found.name} does not take the graph: {"; ".join(reasons)}')
+        return parser
+
+    return build_network(
+        found, define, profile, options=options, timings=timings, progress=progress)
+
+
+def build_network(
+    found: Library,
+    define: Callable[[Any, Any], Any],
+    profile: Profile,
+    *,
+    options: BuildOptions | None = None,
+    timings: bytes = b'',
+    progress: Progress | None = None,
+) -> Plan:
+    """Build an engine of whatever ``define`` puts into a network definition.
+
+    Args:
+        found: the library.
+        define: is given the empty definition and the configuration; what it returns is kept until
+            the engine is built, for definitions refer to weights that lie elsewhere.
+        profile, options, timings, progress: as of ``build_plan``.
+
+    Raises:
+        SegnodeError: TensorRT does not start, or builds no engine of it; or what ``define``
+            raises.
+    """
+    with _one_at_a_time:
+        builder = found.builder()
+        network = found.network(builder)
+        config = found.configure(builder, options or BuildOptions())
+        kept = define(network, config)
         inputs = [network.get_input(i) for i in range(network.num_inputs)]
         outputs = [network.get_output(i) for i in range(network.num_outputs)]
-        config = builder.create_builder_config()
+        found.logger.forget()
         shapes = builder.create_optimization_profile()
         for tensor in inputs:
             if tensor.name not in profile:
                 raise ValueError(f'the profile lacks the shapes of the input {tensor.name}')
             shapes.set_shape(tensor.name, *profile[tensor.name])
-        config.add_optimization_profile(shapes)
+        if config.add_optimization_profile(shapes) < 0:
+            raise SegnodeError(
+                f'{found.name} does not take the shapes {dict(profile)}: {found.logger.reason()}')
+        timed = found.load_timings(config, timings)
+        if progress is not None:
+            found.watch(config, progress)
         start = time.perf_counter()
         plan = builder.build_serialized_network(network, config)
         seconds = time.perf_counter() - start
         if plan is None:
-            raise SegnodeError(f'{name} builds no engine of the graph: {logger.reason()}')
+            raise SegnodeError(
+                f'{found.name} builds no engine of the graph: {found.logger.reason()}')
+        del kept
         return Plan(
-            bytes(plan), name, _bindings(inputs), _bindings(outputs), network.num_layers, seconds
+            bytes(plan), found.name, _bindings(inputs), _bindings(outputs), network.num_layers,
+            seconds, found.timings(config) if timed else b'',
         )
-
-
-@functools.cache
-def _logger(tensorrt: ModuleType) -> Any:
-    class Logger(tensorrt.ILogger):  # type: ignore[name-defined,misc]
-        """Keeps errors for the sentence that is raised, and passes all on to logging."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (tensorrt.ILogger.ERROR, tensorrt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-            _LOG.debug('TensorRT: %s', message)
-
-        def reason(self) -> str:
-            return '; '.join(self.errors) or 'it gives no reason'
-
-    return Logger()
-
-
-def _flags(tensorrt: ModuleType) -> int:
-    # Below 10 a batch among the dimensions must be asked for; from 11 on the flag is gone.
-    if int(tensorrt.__version__.split('.')[0]) < 10:
-        flag = getattr(tensorrt.NetworkDefinitionCreationFlag, 'EXPLICIT_BATCH', None)
-        return 0 if flag is None else 1 << int(flag)
-    return 0
 
 
 def _sentence(error: Any) -> str:

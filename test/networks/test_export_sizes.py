@@ -58,7 +58,7 @@ def picture(request: pytest.FixtureRequest) -> np.ndarray:
     return cv2.imread(str(files[0])) if files else RoadScene(512, 1024).frame(0)[0]
 
 
-@pytest.mark.parametrize('name, size', _cases())
+@pytest.mark.parametrize('name, size', list(_cases()))
 def test_labels(name: str, size: tuple[int, int], picture: np.ndarray) -> None:
     record = ModelRecord(
         network=name, label_set=load_label_set('cityscapes'), input_size=size

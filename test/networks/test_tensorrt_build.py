@@ -18,12 +18,8 @@ from segnode.export import export_onnx
 from segnode.labels import load_label_set
 from segnode.model import Model
 from segnode.networks.zoo import NETWORKS
-from segnode.runtimes.tensorrt_build import (
-    Binding,
-    build_plan,
-    find_tensorrt,
-    TENSORRT_RTX,
-)
+from segnode.runtimes.tensorrt_build import Binding, build_plan
+from segnode.runtimes.tensorrt_versions import find_tensorrt, TENSORRT_RTX
 
 pytestmark = [
     pytest.mark.slow,

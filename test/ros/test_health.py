@@ -6,7 +6,15 @@ from __future__ import annotations
 
 import pytest
 
-from segnode.ros.health import CAUSES, FAILED, Health, REPLACED, UNDECODABLE
+from segnode.ros.health import (
+    CAUSES,
+    FAILED,
+    Health,
+    RATE_LIMIT,
+    REPLACED,
+    UNDECODABLE,
+    UNWANTED,
+)
 
 
 class Clock:
@@ -93,9 +101,9 @@ def test_levels_of_the_diagnostics(health: Health, clock: Clock) -> None:
     pytest.importorskip('rclpy')
     from diagnostic_msgs.msg import DiagnosticStatus
 
-    from segnode.ros.diagnostics import assess, Situation
+    from segnode.ros.diagnostics import assess, Limits, Situation
     ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-    active = Situation('active', image_timeout=5.0)
+    active = Situation('active', limits=Limits(image_timeout=5.0))
     run(health, clock, [1.0] * 20)
     assert assess(active, health.snapshot()) == (ok, '10.0 Hz in, 10.0 Hz out')
     loading = Situation('configuring', activity='loading model x, 3 s')
@@ -116,3 +124,119 @@ def test_levels_of_the_diagnostics(health: Health, clock: Clock) -> None:
     health.frame_started()
     clock.now += 11.0
     assert assess(active, health.snapshot())[0] == error
+
+
+def test_age_of_the_newest_image(health: Health, clock: Clock) -> None:
+    """From when it was taken, where its stamp says so; None before the first."""
+    assert health.snapshot().image_age is None
+    health.image_received(250.0)
+    clock.now += 2.0
+    assert health.snapshot().image_age == pytest.approx(2.25)
+    health.image_received()
+    assert health.snapshot().image_age == pytest.approx(0.0)
+
+
+def test_end_to_end_is_transport_and_total_of_each_frame(health: Health, clock: Clock) -> None:
+    """Not the sum of two percentiles; without a stamp to go by it is the total alone."""
+    for transport, total in ((100.0, 1.0), (1.0, 100.0)):
+        health.frame_published({'transport': transport, 'total': total}, ())
+    found = health.snapshot().end_to_end
+    assert found is not None and (found.median, found.maximum) == (101.0, 101.0)
+    health.restart()
+    health.frame_published({'total': 7.0}, ())
+    found = health.snapshot().end_to_end
+    assert found is not None and found.median == 7.0
+
+
+def test_share_of_losses(health: Health, clock: Clock) -> None:
+    """What the user asked for is no loss; the share is that of the window."""
+    for cause in (REPLACED, UNDECODABLE, FAILED, RATE_LIMIT, UNWANTED, '', '', ''):
+        health.image_received()
+        if cause:
+            health.dropped(cause)
+    assert health.snapshot().loss_share == pytest.approx(3 / 8)
+    clock.now += 6.0
+    assert health.snapshot().loss_share == 0.0
+    health.image_received()
+    assert health.snapshot().loss_share == 0.0
+
+
+@pytest.mark.parametrize('limits, level, words', [
+    ({}, 'OK', ''),
+    ({'warn_rate': 9.0}, 'OK', ''),
+    ({'warn_rate': 20.0}, 'WARN', '10.0 Hz out, less than 20'),
+    ({'warn_rate': 20.0, 'error_rate': 15.0}, 'ERROR', '10.0 Hz out, less than 15'),
+    ({'warn_latency': 90.0}, 'WARN', 'latency 95 ms (p95), more than 90'),
+    ({'warn_latency': 96.0}, 'OK', ''),
+    ({'warn_latency': 50.0, 'error_latency': 60.0}, 'ERROR', 'more than 60'),
+    ({'warn_drop_share': 0.1}, 'WARN', '50% of the images dropped, more than 10%'),
+    ({'warn_drop_share': 0.5}, 'OK', ''),
+    ({'warn_drop_share': 0.1, 'error_drop_share': 0.4}, 'ERROR', 'more than 40%'),
+    ({'error_rate': 20.0, 'warn_latency': 1.0}, 'ERROR', '10.0 Hz out, less than 20; latency'),
+])
+def test_limits(health: Health, clock: Clock, limits: dict[str, float], level: str,
+                words: str) -> None:
+    """10 Hz, every second image replaced by a newer one, 95 ms from stamp to mask."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+
+    from segnode.ros.diagnostics import assess, Limits, Situation
+    for _ in range(100):
+        clock.now += 0.1
+        health.image_received()
+        health.image_received()
+        health.dropped(REPLACED)
+        health.frame_published({'transport': 5.0, 'total': 90.0}, ())
+    found = assess(Situation('active', limits=Limits(**limits)), health.snapshot())
+    assert found[0] == getattr(DiagnosticStatus, level)
+    assert words in found[1]
+    assert found[1].endswith('20.0 Hz in, 10.0 Hz out') or level != 'OK'
+    inactive = assess(Situation('inactive', limits=Limits(**limits)), health.snapshot())
+    assert inactive == (DiagnosticStatus.OK, 'inactive')
+
+
+def test_stale_is_what_has_stopped(health: Health, clock: Clock) -> None:
+    """A camera that never came is a warning; one that has gone is stale; failures outrank both."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+
+    from segnode.ros.diagnostics import assess, Limits, Situation
+    active = Situation('active', limits=Limits(image_timeout=5.0, stale_age=8.0))
+    clock.now += 20.0
+    assert assess(active, health.snapshot()) == (DiagnosticStatus.WARN, 'no image for 20 s')
+    health.image_received(3000.0)
+    clock.now += 5.5
+    assert assess(active, health.snapshot()) == (
+        DiagnosticStatus.STALE, 'the newest image is 8 s old; no image for 6 s')
+    health.dropped(FAILED, 'broken')
+    assert assess(active, health.snapshot())[0] == DiagnosticStatus.ERROR
+
+
+def test_a_rate_is_not_judged_before_a_full_window_nor_without_subscribers(
+        health: Health, clock: Clock) -> None:
+    """A node that has just begun, or that nobody asks, is not slow."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+
+    from segnode.ros.diagnostics import assess, Limits, Situation
+    active = Situation('active', limits=Limits(error_rate=8.0))
+    assert assess(active, health.snapshot())[0] == DiagnosticStatus.OK
+    for _ in range(100):
+        clock.now += 0.1
+        health.image_received()
+        health.dropped(UNWANTED)
+    assert assess(active, health.snapshot())[0] == DiagnosticStatus.OK
+    clock.now += 4.0
+    assert assess(active, health.snapshot())[0] == DiagnosticStatus.ERROR
+
+
+def test_a_qos_mismatch_warns(health: Health, clock: Clock) -> None:
+    """It stays in the message as long as it lasts, beside how the rest runs."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+
+    from segnode.ros.diagnostics import assess, Situation
+    run(health, clock, [1.0] * 20)
+    active = Situation('active', mismatches=('/rviz gets nothing from /labels: why',))
+    assert assess(active, health.snapshot()) == (
+        DiagnosticStatus.WARN, '/rviz gets nothing from /labels: why; 10.0 Hz in, 10.0 Hz out')

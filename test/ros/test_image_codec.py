@@ -96,8 +96,9 @@ def test_both_byte_orders(encoding):
 
 
 @pytest.mark.parametrize('bits, value, grey', [
-    (16, 0x4DFF, 0x4D), (16, 0xFFFF, 255), (12, 0x0ABC, 0xAB), (12, 0x0FFF, 255), (12, 0x1000, 255),
-    (12, 0xFFFF, 255), (10, 0x03FC, 255), (10, 0x0200, 128), (8, 77, 77), (8, 300, 255)])
+    (16, 0x4DFF, 0x4D), (16, 0xFFFF, 255), (12, 0x0ABC, 0xAB), (12, 0x0FFF, 255),
+    (12, 0x1000, 255), (12, 0xFFFF, 255), (10, 0x03FC, 255), (10, 0x0200, 128), (8, 77, 77),
+    (8, 300, 255)])
 def test_bits_in_use_of_sixteen(bits, value, grey):
     for order, big in (('little', 0), ('big', 1)):
         row = np.array([list(value.to_bytes(2, order))], np.uint8)

@@ -44,6 +44,18 @@ def test_strip_spreads_over_the_sequence(frames):
     assert values[-1] >= 0.75 * (frames - 1)
 
 
+def test_colors_of_a_smaller_mask(tmp_path):
+    """Labels at a part of the size: each colour is repeated."""
+    colors = np.zeros((9, 12, 3), np.uint8)
+    colors[:, 6:] = 200
+    album = Album(tmp_path)
+    album.add(0.0, plain(10), colors, plain(30))
+    album.close()
+    strip = cv2.imread(str(tmp_path / 'segmentation.png'))
+    assert strip.shape == (36, 144, 3)
+    assert (strip[:, 48:72] == 0).all() and (strip[:, 72:96] == 200).all()
+
+
 def test_empty_strip():
     assert Strip().picture() is None
 

@@ -213,6 +213,36 @@ def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         cache.cached('a', '.onnx', {}, _Maker())
 
 
+def test_a_full_disk_costs_the_keeping_not_the_file(
+        folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is made once more in a folder of this process, also where the maker wraps the error."""
+    def full(path: Path) -> None:
+        if path.parent.parent == folder:
+            try:
+                raise OSError(28, 'No space left on device')
+            except OSError as error:
+                raise SegnodeError('the graph cannot be written') from error
+        path.write_bytes(b'graph')
+
+    for _ in range(2):
+        path = cache.cached('a', '.onnx', {'of': 'full'}, full)
+        assert path.read_bytes() == b'graph' and path.parent != folder
+    assert list(folder.iterdir()) == []
+    assert 'No space left on device' in caplog.text
+
+    def broken(path: Path) -> None:
+        raise SegnodeError('of another kind')
+
+    with pytest.raises(SegnodeError, match='of another kind'):
+        cache.cached('a', '.onnx', {}, broken)
+
+
+@pytest.mark.parametrize('name', ['../a', 'a/b', '', '/etc/passwd'])
+def test_a_name_is_no_path(name: str) -> None:
+    with pytest.raises(ValueError, match='not a path'):
+        cache.cached(name, '/x.onnx' if not name else '.onnx', {}, _Maker())
+
+
 @pytest.mark.parametrize('home', [True, False])
 def test_a_temporary_folder_goes_with_the_process(home: bool, tmp_path: Path) -> None:
     """Where the cache cannot be written, and where the user has no home at all."""

@@ -36,7 +36,7 @@ def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names() -> None:
-    assert RUNTIMES == ('auto', 'pytorch', 'onnx')
+    assert RUNTIMES == ('auto', 'tensorrt', 'torch2trt', 'pytorch', 'onnx', 'openvino')
 
 
 @pytest.mark.parametrize('name', ['pytorch', 'onnx'])
@@ -185,7 +185,7 @@ def test_views_and_read_only_images(name: str) -> None:
 
 def test_refusals() -> None:
     model = small_model.model()
-    with pytest.raises(SegnodeError, match='there is auto, pytorch, onnx'):
+    with pytest.raises(SegnodeError, match='there is auto, pytorch, onnx, openvino'):
         load_runtime(model, 'tflite')
     with pytest.raises(SegnodeError, match='threads must be'):
         load_runtime(model, threads=-1)
@@ -222,7 +222,7 @@ def test_threads_do_not_spin() -> None:
 
 
 def _cuda_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('segnode.runtimes.choose._may_have_cuda', lambda: True)
+    monkeypatch.setattr('segnode.runtimes.choose.nvidia_driver', lambda: True)
 
 
 def test_auto_passes_over_a_torch_that_does_not_load(

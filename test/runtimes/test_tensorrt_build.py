@@ -1,120 +1,158 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Parsing and building: what is asked of TensorRT, and what is said where it refuses."""
+"""Parsing and building in each version: what TensorRT is asked, what is said where it refuses."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from segnode.errors import SegnodeError
-from segnode.runtimes import tensorrt_build
-from segnode.runtimes.tensorrt_build import Binding, build_plan, find_tensorrt
+from segnode.runtimes import tensorrt_versions
+from segnode.runtimes.tensorrt_build import Binding, build_plan
+from segnode.runtimes.tensorrt_versions import BuildOptions, find_tensorrt, library
+from standin_gpu import Cuda, Tensorrt, VERSIONS
 
 SHAPE = (1, 4, 8, 3)
 PROFILE = {'image': (SHAPE, SHAPE, (2, 4, 8, 3))}
 
 
-class Tensorrt(SimpleNamespace):
-    """Stands in for the library: says what it was asked and fails as it is told."""
-
-    def __init__(self, *, version: str = '10.3.0', parses: bool = True, builds: bool = True,
-                 starts: bool = True) -> None:
-        super().__init__()
-        self.__name__, self.__version__ = 'tensorrt_rtx_bindings', version
-        self.asked: dict[str, Any] = {}
-        self.ILogger = type('ILogger', (), {'ERROR': 1, 'INTERNAL_ERROR': 0, 'WARNING': 2})
-        self.NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0)
-        tensors = {
-            name: SimpleNamespace(name=name, dtype=SimpleNamespace(name='UINT8'), shape=shape)
-            for name, shape in (('image', (-1, 4, 8, 3)), ('labels', (-1, 4, 8)))
-        }
-        network = SimpleNamespace(
-            num_inputs=1, num_outputs=1, num_layers=7,
-            get_input=lambda i: tensors['image'], get_output=lambda i: tensors['labels'],
-        )
-
-        def builder(logger: Any) -> Any:
-            if not starts:
-                logger.log(1, 'no driver')
-                raise TypeError('factory function returned nullptr')
-
-            def create_network(flags: int) -> Any:
-                self.asked['flags'] = flags
-                return network
-
-            def build(*_: Any) -> bytes | None:
-                logger.log(2, 'a warning')
-                if not builds:
-                    logger.log(1, 'no kernel')
-                return b'plan' if builds else None
-            return SimpleNamespace(
-                create_network=create_network,
-                create_builder_config=lambda: SimpleNamespace(
-                    add_optimization_profile=lambda profile: 0),
-                create_optimization_profile=lambda: SimpleNamespace(
-                    set_shape=lambda *shapes: self.asked.update(shapes=shapes)),
-                build_serialized_network=build,
-            )
-
-        self.Builder = builder
-        errors = [
-            SimpleNamespace(desc=lambda: 'bad type', node_operator=lambda: 'Transpose',
-                            node_name=lambda: '/t'),
-            SimpleNamespace(desc=lambda: 'an old parser'),
-        ]
-        self.OnnxParser = lambda network, logger: SimpleNamespace(
-            parse=lambda content: parses, num_errors=2, get_error=lambda i: errors[i])
-
-    def __hash__(self) -> int:
-        return id(self)
+def old(release: str) -> bool:
+    return release.startswith('8.')
 
 
-def test_facts_of_a_plan() -> None:
-    library: Any = Tensorrt()
-    plan = build_plan(b'graph', PROFILE, tensorrt=library)
-    assert plan.content == b'plan' and plan.layers == 7 and plan.seconds >= 0
-    assert plan.builder == 'tensorrt_rtx 10.3.0'
+@pytest.mark.parametrize('release', VERSIONS)
+def test_facts_of_a_plan(release: str) -> None:
+    tensorrt: Any = Tensorrt(release)
+    plan = build_plan(b'graph', PROFILE, tensorrt=tensorrt)
+    assert plan.content and plan.layers == 7 and plan.seconds >= 0
+    name = 'tensorrt_rtx' if release.startswith('rtx') else 'tensorrt'
+    assert plan.builder == f'{name} {release.removeprefix("rtx ")}'
     assert plan.inputs == {'image': Binding('uint8', (-1, 4, 8, 3))}
     assert plan.outputs == {'labels': Binding('uint8', (-1, 4, 8))}
-    assert library.asked == {'flags': 0, 'shapes': ('image', *PROFILE['image'])}
+    assert tensorrt.asked['shapes'] == ('image', *PROFILE['image'])
+    batch_flag = getattr(tensorrt.NetworkDefinitionCreationFlag, 'EXPLICIT_BATCH', None)
+    assert tensorrt.asked['flags'] == (1 << batch_flag if old(release) else 0)
+    assert 'set' not in tensorrt.asked and 'pools' not in tensorrt.asked
 
 
-def test_tensorrt_8_is_asked_for_a_batch_among_the_dimensions() -> None:
-    library: Any = Tensorrt(version='8.6.1')
-    build_plan(b'graph', PROFILE, tensorrt=library)
-    assert library.asked['flags'] == 1
+@pytest.mark.parametrize('release', VERSIONS)
+def test_options(release: str) -> None:
+    tensorrt: Any = Tensorrt(release, dla_cores=2)
+    rtx = release.startswith('rtx')
+    typed = rtx or release.startswith('11')
+    assert library(tensorrt).strongly_typed == typed
+    build_plan(b'graph', PROFILE, tensorrt=tensorrt, options=BuildOptions(
+        fp16=not typed, int8=True, workspace=1 << 30, dla_core=None if rtx else 1,
+        capability=(8, 9)))
+    asked = tensorrt.asked
+    flags = set() if typed else {'FP16', 'INT8'}
+    assert asked.get('set', set()) == (flags if rtx else flags | {'GPU_FALLBACK'})
+    assert asked['pools'] == {'WORKSPACE': 1 << 30}
+    assert asked.get('capability') == ('SM89' if rtx else None)
+    assert asked['config'].DLA_core == (-1 if rtx else 1)
 
 
+def test_a_gpu_that_rtx_does_not_name_is_left_to_it() -> None:
+    tensorrt: Any = Tensorrt('rtx 1.7.1')
+    build_plan(b'', PROFILE, tensorrt=tensorrt, options=BuildOptions(capability=(9, 0)))
+    assert 'capability' not in tensorrt.asked
+
+
+@pytest.mark.parametrize('release, cores', [('10.3.0', 1), ('rtx 1.7.1', 0)])
+def test_a_core_that_is_not_there(release: str, cores: int) -> None:
+    tensorrt: Any = Tensorrt(release, dla_cores=1)
+    with pytest.raises(SegnodeError, match=f'no DLA core 1: .* finds {cores} here'):
+        build_plan(b'', PROFILE, tensorrt=tensorrt, options=BuildOptions(dla_core=1))
+
+
+@pytest.mark.parametrize('release', VERSIONS)
+def test_timings_are_kept_but_for_rtx(release: str) -> None:
+    tensorrt: Any = Tensorrt(release)
+    first = build_plan(b'', PROFILE, tensorrt=tensorrt)
+    if release.startswith('rtx'):
+        assert first.timings == b'' and 'timings' not in tensorrt.asked
+        return
+    assert first.timings == b'timed ' + release.encode()
+    build_plan(b'', PROFILE, tensorrt=tensorrt, timings=first.timings)
+    assert tensorrt.asked['timings'].data == first.timings
+    build_plan(b'', PROFILE, tensorrt=tensorrt, timings=b'old timings of another version')
+    assert tensorrt.asked['timings'].data == b''
+
+
+@pytest.mark.parametrize('release', VERSIONS)
+def test_progress_where_tensorrt_tells_it(release: str) -> None:
+    told: list[tuple[str, float]] = []
+    build_plan(b'', PROFILE, tensorrt=Tensorrt(release),  # type: ignore[arg-type]
+               progress=lambda phase, share: told.append((phase, share)))
+    if old(release):
+        assert told == []
+    else:
+        assert told == [('Building', share) for share in
+                        (0.0, 0.0, 0.125, 0.25, 0.375, 0.5, 0.5)]
+
+
+@pytest.mark.parametrize('release', VERSIONS)
 @pytest.mark.parametrize('failure, sentence', [
-    ('starts', 'tensorrt_rtx 10.3.0 does not start: no driver'),
-    ('parses', 'tensorrt_rtx 10.3.0 does not take the graph: Transpose /t: bad type; '
-               'an old parser'),
-    ('builds', 'tensorrt_rtx 10.3.0 builds no engine of the graph: no kernel'),
+    ('starts', 'does not start: no driver'),
+    ('parses', 'does not take the graph: Transpose /t: bad type; unknown'),
+    ('builds', 'builds no engine of the graph: no kernel'),
 ])
-def test_a_refusal_has_tensorrts_words(failure: str, sentence: str) -> None:
-    library: Any = Tensorrt(**{failure: False})
+def test_a_refusal_has_tensorrts_words(release: str, failure: str, sentence: str) -> None:
+    tensorrt: Any = Tensorrt(release)
+    setattr(tensorrt, failure, False)
+    if old(release):  # whose parsers do not name the operator
+        sentence = sentence.replace('Transpose /t: ', '')
     for _ in range(2):  # the second time without the words of the first
         with pytest.raises(SegnodeError) as caught:
-            build_plan(b'graph', PROFILE, tensorrt=library)
-        assert str(caught.value) == sentence
+            build_plan(b'graph', PROFILE, tensorrt=tensorrt)
+        assert str(caught.value) == f'{library(tensorrt).name} {sentence}'
+
+
+def test_shapes_that_tensorrt_does_not_take() -> None:
+    tensorrt: Any = Tensorrt()
+    made = tensorrt._config
+    tensorrt._config = lambda: _refusing(made())
+    with pytest.raises(SegnodeError, match='tensorrt 10.3.0 does not take the shapes'):
+        build_plan(b'graph', PROFILE, tensorrt=tensorrt)
+
+
+def _refusing(config: Any) -> Any:
+    config.add_optimization_profile = lambda profile: -1
+    return config
 
 
 def test_every_input_needs_shapes() -> None:
-    library: Any = Tensorrt()
+    tensorrt: Any = Tensorrt()
     with pytest.raises(ValueError, match='lacks the shapes of the input image'):
-        build_plan(b'graph', {}, tensorrt=library)
+        build_plan(b'graph', {}, tensorrt=tensorrt)
+
+
+def test_an_engine_of_another_version_is_one_sentence() -> None:
+    made: Any = Tensorrt('10.3.0', Cuda())
+    plan = build_plan(b'graph', PROFILE, tensorrt=made)
+    other = library(Tensorrt('10.9.0', Cuda()))  # type: ignore[arg-type]
+    with pytest.raises(SegnodeError, match='tensorrt 10.9.0 does not load the engine: Version '):
+        other.deserialize(other.runtime(), plan.content)
+
+
+def test_too_old() -> None:
+    tensorrt: Any = Tensorrt('8.5.1')
+    tensorrt.__version__ = '8.4.1.5'
+    with pytest.raises(SegnodeError, match=r'tensorrt 8.4.1.5 is too old.*8\.5 or later'):
+        library(tensorrt)
 
 
 def test_the_first_library_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {'tensorrt_rtx_bindings'}
-    monkeypatch.setattr(tensorrt_build, 'installed', lambda module: module in there)
-    monkeypatch.setattr(tensorrt_build, 'require', lambda module, purpose: module)
+    monkeypatch.setattr(tensorrt_versions, 'installed', lambda module: module in there)
+    monkeypatch.setattr(tensorrt_versions, 'require', lambda module, purpose: module)
     assert find_tensorrt() == 'tensorrt_rtx_bindings'
     there.add('tensorrt')
     assert find_tensorrt() == 'tensorrt'
     there.clear()
-    with pytest.raises(SegnodeError, match='tensorrt, tensorrt_rtx.* is installed.*pip install'):
-        find_tensorrt()
+    for machine, words in (('x86_64', 'pip install'), ('aarch64', 'apt install python3-libnv')):
+        monkeypatch.setattr('platform.machine', lambda machine=machine: machine)
+        with pytest.raises(SegnodeError, match=f'tensorrt, tensorrt_rtx.* is installed.*{words}'):
+            find_tensorrt()

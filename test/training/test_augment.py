@@ -222,3 +222,14 @@ def test_hue_turns_about_grey():
     out, _ = augment(image, label, np.random.default_rng(0))
     turned = image @ hue_matrix(augment.draw(label, np.random.default_rng(0)).hue).T
     assert np.abs(out - np.clip(turned, 0, 255)).max() <= 0.51 and (out != image).any()
+
+
+def test_every_pixel_of_a_wanted_class_is_drawn_alike():
+    label = np.zeros((9, 9), np.uint8)
+    label[[0, 2, 2, 8], [0, 3, 8, 5]] = 4
+    augment = Augment((1, 1), (1.0, 1.0), 0.0, 0.0, scale_of='image')
+    places = [augment.draw(label, np.random.default_rng(seed), wanted=4).source[:2]
+              for seed in range(400)]
+    counts = {place: places.count(place) for place in places}
+    assert set(counts) == {(0, 0), (2, 3), (2, 8), (8, 5)}
+    assert min(counts.values()) > 70  # of 100 each; the standard deviation is 9

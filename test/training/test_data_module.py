@@ -44,13 +44,15 @@ def batches(data, epochs=(0,)):
     return found
 
 
-def test_batches_name_their_frames():
+def test_batches_name_their_frames(capsys):
     data = SegmentationData(config())
     images, labels, names = batches(data)[0]
     assert images.shape == (4, 64, 96, 3) and labels.shape == (4, 64, 96)
     order = np.random.default_rng((1, 0)).permutation(8)
     assert list(names) == [data.train.key(index) for index in order[:4]]
     assert names[0].startswith('camvid/train_')
+    told = capsys.readouterr().err
+    assert told.count('kept decoded and augmented by the loader') == 1, told
 
 
 def test_a_batch_depends_on_seed_and_epoch_alone():

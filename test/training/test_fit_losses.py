@@ -44,7 +44,7 @@ def pidnet(rendered_camvid, tmp_path_factory):
 
 def logged(folder):
     """Return the parts of the loss that a run has logged, by epoch."""
-    with open(folder / 'logs' / 'version_0' / 'metrics.csv', newline='') as file:
+    with open(folder / 'metrics.csv', newline='') as file:
         rows = [row for row in csv.DictReader(file) if row.get('loss')]
     return [{k: float(v) for k, v in row.items() if k.startswith('loss')} for row in rows]
 

@@ -2,35 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """iIoU by hand, and all four scores against the official evaluator on the same files."""
 
-import json
-import os
-from pathlib import Path
-import subprocess
-import sys
-import venv
-
 import numpy as np
 from PIL import Image
 import pytest
 
+from cityscapes_official import official_scores
 from segnode.labels import load_label_set
 from training.instance_metrics import AVERAGE_SIZE, InstanceStats
 from training.metrics import category_iou, class_iou, confusion_matrix
 
 LABELS = load_label_set('cityscapes')
 PERSON, RIDER, CAR, BUS = 11, 12, 13, 15
-
-# Run by the official package's own interpreter; argv: truth folder, predictions, answer.
-OFFICIAL = """
-import glob, json, os, sys
-import cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling as official
-truth = sorted(glob.glob(sys.argv[1] + '/*_gtFine_labelIds.png'))
-guesses = [os.path.join(sys.argv[2], os.path.basename(t)) for t in truth]
-official.args.quiet, official.args.JSONOutput = True, False
-result = official.evaluateImgLists(guesses, truth, official.args)
-keys = ('classScores', 'classInstScores', 'categoryScores', 'categoryInstScores')
-json.dump({key: result[key] for key in keys}, open(sys.argv[3], 'w'))
-"""
 
 
 def test_iiou_by_hand():
@@ -70,7 +52,6 @@ def test_counts_of_processes_add_up():
 
 @pytest.mark.slow
 def test_scores_are_the_official_evaluators(tmp_path):
-    python = official_python(tmp_path)
     rng = np.random.default_rng(3)
     truth_folder, guess_folder = tmp_path / 'truth', tmp_path / 'guess'
     truth_folder.mkdir()
@@ -94,10 +75,7 @@ def test_scores_are_the_official_evaluators(tmp_path):
         Image.fromarray(LABELS.train_to_raw[guess]).save(guess_folder / name)
         matrix += confusion_matrix(train, guess, 19)
         stats.add(instances, guess)
-    answer = tmp_path / 'answer.json'
-    subprocess.run([python, '-c', OFFICIAL, truth_folder, guess_folder, answer], check=True,
-                   timeout=120)
-    official = json.loads(answer.read_text())
+    official = official_scores(tmp_path, f'{truth_folder}/*_labelIds.png', guess_folder)
     ours = {
         'classScores': dict(zip(LABELS.names, class_iou(matrix))),
         'classInstScores': dict(zip(LABELS.names, stats.class_iiou(matrix))),
@@ -109,20 +87,3 @@ def test_scores_are_the_official_evaluators(tmp_path):
         np.testing.assert_allclose(list(scores.values()), theirs, rtol=0, atol=1e-9, err_msg=kind)
     assert np.isnan(ours['classScores']['train'])
     assert 0.3 < np.nanmean(list(ours['classInstScores'].values())) < 0.9
-
-
-def official_python(folder: Path) -> Path:
-    """Return an interpreter that has cityscapesScripts; it does not run with NumPy 2.4."""
-    given = os.environ.get('SEGNODE_CITYSCAPES_PYTHON')
-    if given:
-        return Path(given)
-    venv.create(folder / 'official', with_pip=True)
-    python = folder / 'official' / 'bin' / 'python'
-    done = subprocess.run(
-        [python, '-m', 'pip', 'install', '--quiet', 'numpy<2.4', 'cityscapesscripts'],
-        capture_output=True, text=True, timeout=300,
-        env={k: v for k, v in os.environ.items() if k != 'PYTHONPATH'})
-    if done.returncode:
-        pytest.skip(f'cityscapesscripts cannot be installed: {done.stderr[-200:]}')
-    assert sys.prefix not in str(python)
-    return python

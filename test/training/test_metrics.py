@@ -5,7 +5,15 @@
 import numpy as np
 import pytest
 
-from training.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from training.metrics import (
+    class_accuracy,
+    class_iou,
+    class_precision,
+    confusion_matrix,
+    mean_iou,
+    mean_iou_of_occurring,
+    pixel_accuracy,
+)
 
 TRUTH = np.array([[0, 0, 1, 1], [2, 2, 255, 255]], np.uint8)
 GUESS = np.array([[0, 1, 1, 1], [2, 255, 0, 2]], np.uint8)
@@ -40,3 +48,15 @@ def test_counts_do_not_stop_at_the_float_limit():
 def test_shapes_must_agree():
     with pytest.raises(ValueError):
         confusion_matrix(TRUTH, GUESS[:1], 3)
+
+
+def test_accuracy_precision_and_occurring_classes_by_hand():
+    # Of four classes the third is only guessed and the fourth is nowhere.
+    truth = np.array([[0, 0, 0, 0], [1, 1, 255, 255]], np.uint8)
+    guess = np.array([[0, 0, 0, 2], [0, 1, 0, 2]], np.uint8)
+    matrix = confusion_matrix(truth, guess, 4)
+    np.testing.assert_allclose(class_accuracy(matrix), [3 / 4, 1 / 2, np.nan, np.nan])
+    np.testing.assert_allclose(class_precision(matrix), [3 / 4, 1, 0, np.nan])
+    assert mean_iou(matrix) == pytest.approx((3 / 5 + 1 / 2 + 0) / 3)
+    assert mean_iou_of_occurring(matrix) == pytest.approx((3 / 5 + 1 / 2) / 2)
+    assert np.isnan(mean_iou_of_occurring(np.zeros((3, 4), np.int64)))

@@ -25,7 +25,7 @@ from training.config import (  # noqa: E402
     model_record,
     OptimConfig,
 )
-from training.module import SegmentationModule, warmup_poly  # noqa: E402
+from training.module import SegmentationModule  # noqa: E402
 
 
 @pytest.fixture
@@ -34,13 +34,6 @@ def module():
     config = FitConfig(data=DataConfig(input_size=(128, 128)))
     record = model_record(config, load_label_set('camvid'), '')
     return SegmentationModule(zoo.create('fsffnet', 11), record, config)
-
-
-def test_warmup_and_poly_by_hand():
-    factors = [warmup_poly(step, 10, 4, 1.0) for step in range(11)]
-    assert factors == pytest.approx([0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0])
-    assert warmup_poly(7, 10, 4, 2.0) == pytest.approx(0.25)
-    assert warmup_poly(0, 10, 0, 0.9) == 1.0
 
 
 def test_average_follows_early_and_remembers_late():

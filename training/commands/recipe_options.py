@@ -68,20 +68,22 @@ def parse(
 
 
 def normalise(argv: Sequence[str]) -> list[str]:
-    """Bring options to the form that the parser knows, and recipes' names to paths."""
-    words = []
+    """Bring options to the form that the parser knows, recipes first and as paths."""
+    words: list[str] = []
+    recipe: list[str] = []
     for word in argv:
         name, equals, value = word.partition('=')
-        if re.fullmatch(r'--[A-Za-z][\w.+-]*', name):
+        if words and words[-1] == '--config':
+            words.pop()
+            recipe.append(f'--config={find_recipe(word)}')
+        elif name == '--config' and equals:
+            recipe.append(f'--config={find_recipe(value)}')
+        elif re.fullmatch(r'--[A-Za-z][\w.+-]*', name):
             name = '--' + name[2:].replace('-', '_')  # --batch-size, --print-config
-            word = _SHORT.get(name, name) + equals + value
-        words.append(word)
-    for index, word in enumerate(words):
-        if word.startswith('--config='):
-            words[index] = f'--config={find_recipe(word.partition("=")[2])}'
-        elif index and words[index - 1] == '--config':
-            words[index] = str(find_recipe(word))
-    return words
+            words.append(_SHORT.get(name, name) + equals + value)
+        else:
+            words.append(word)
+    return recipe + words
 
 
 def _not_text(words: Sequence[str]) -> str:

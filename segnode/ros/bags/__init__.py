@@ -2,17 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Segmenting recorded bags: what `segnode.ros.segment_bag` is made of. Needs no ROS installation.
 
-    options.py    what was asked for
-    discovery.py  which bags lie where, and where their outputs go
-    recording.py  a bag on disk: its files, topics and messages
-    convert.py    bags that must be brought into another form first
-    cameras.py    which topics are segmented, and what their masks are called
-    engine.py     the segmenters, one for each worker
-    masks.py      image messages to serialised mask messages
-    journal.py    what is done so far, in a file that survives a kill
-    mcap_file.py, sqlite_file.py  a copy of a storage file with masks put in
-    metadata.py   metadata.yaml
-    work_folder.py  where an output is made before it gets its name
-    job.py        one bag, from all of these
-    fleet.py      many bags, here or on a Ray cluster
+From what was asked for (`options`) and what lies where (`discovery`), a `job` makes one output: it
+reads the `recording` (brought into another form by `convert` where need be), lets the workers of
+an `engine` make `masks` of its `cameras`' images, keeps them in a `journal` in the `work_folder`,
+and lets `assembly` put them into copies of the storage files (`mcap_file`, `sqlite_file`,
+`metadata`). `fleet` does that for many bags, here or on a Ray cluster.
 """

@@ -65,12 +65,12 @@ def choose(topics: Mapping[str, Topic], options: BagOptions, first_channel: int)
     images = {name: topic for name, topic in topics.items() if topic.msgtype in IMAGE_TYPES}
     if not images:
         raise NoImages(f'there is no image topic: segment_bag takes {" and ".join(IMAGE_TYPES)}')
-    chosen = sorted(options.topics) or sorted(
+    chosen = sorted(set(options.topics)) or sorted(
         name for name in images if not is_mask(name, options.name))
     wrong = [name for name in chosen if name not in images]
     if wrong:
-        raise SegnodeError(
-            f'there is no image topic {wrong[0]}: the image topics are {", ".join(sorted(images))}')
+        listed = ', '.join(sorted(images))
+        raise SegnodeError(f'there is no image topic {wrong[0]}: the image topics are {listed}')
     if not chosen:
         raise NoImages('there is no image topic but masks of an earlier segmentation')
     bases = mask_bases(chosen, options.name)

@@ -16,6 +16,8 @@ import os
 import queue
 import threading
 
+import cv2
+
 from segnode.model import Model
 from segnode.ros.bags.options import BagOptions
 from segnode.runtimes import load_runtime
@@ -58,6 +60,9 @@ class Engine:
         self._free.put(first)
         self._all = [first]
         self._making = threading.Lock()
+        # The workers are what keeps the cores busy; threads of OpenCV's would only be in the way.
+        self._cv2_threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
         self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix=_THREADS)
         _LOG.addFilter(_not_again)
 
@@ -85,6 +90,7 @@ class Engine:
         """End the threads and give the segmenters back."""
         self.pool.shutdown(cancel_futures=True)
         _LOG.removeFilter(_not_again)
+        cv2.setNumThreads(self._cv2_threads)
         for segmenter in self._all:
             segmenter.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segnode.errors import SegnodeError
 from segnode.labels import LabelSet
 from segnode.pictures import blend
 from segnode.ros.bags.cameras import Camera
@@ -19,7 +20,7 @@ from segnode.ros.bags.engine import Engine
 from segnode.ros.bags.journal import MaskMessage, Part, PartMaker
 from segnode.ros.bags.options import BagOptions
 from segnode.ros.bags.recording import RawMessage, typestore
-from segnode.ros.frame_sources import IMAGE_TYPE
+from segnode.ros.frame_sources import COMPRESSED_TYPE, IMAGE_TYPE
 from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError, encode_image
 from segnode.segmenter import Segmentation, Segmenter
 
@@ -99,7 +100,15 @@ class MaskMaker:
         images = [one.image for one in decoded if isinstance(one, Decoded)]
         # A runtime that takes a fixed number gets it; what the repeats give is left out.
         filling = [images[-1]] * (fixed - len(images)) if fixed and images else []
-        found = iter(segmenter.segment_batch([*images, *filling]))
+        try:
+            found = iter(segmenter.segment_batch([*images, *filling]))
+        except SegnodeError:
+            raise
+        except Exception as error:  # no memory, a driver that is gone, ...
+            number, message = batch[0]
+            raise SegnodeError(
+                f'the {segmenter.runtime.name} runtime failed at message {number} of '
+                f'{message.topic}: {" ".join(str(error).split())[:200]}') from error
         for (number, message), one in zip(batch, decoded):
             if isinstance(one, Decoded):
                 maker.frame(
@@ -121,29 +130,23 @@ class MaskMaker:
         self, decoded: Decoded, found: Segmentation, label_set: LabelSet
     ) -> list[MaskMessage]:
         """Return the serialised masks of an image."""
+        labels, pictures = found.labels, {'labels': found.labels}
+        masks = self._cameras[decoded.message.topic].masks
+        if {'color', 'overlay'} & masks.keys():
+            pictures['color'] = label_set.colorize(labels)
+        if 'overlay' in masks:
+            rgb = np.asarray(cv2.cvtColor(decoded.image, cv2.COLOR_BGR2RGB))
+            pictures['overlay'] = blend(rgb, pictures['color'], labels, self._options.alpha)
         made = []
-        for output, topic in self._cameras[decoded.message.topic].masks.items():
-            if output == 'labels' and self._options.compressed_labels:
-                data = self._png(decoded.header, found.labels)
+        for output, topic in masks.items():
+            if topic.msgtype == IMAGE_TYPE:
+                data = self._image(decoded.header, pictures[output])
             else:
-                picture = self._picture(output, decoded.image, found.labels, label_set)
-                data = self._image(decoded.header, picture)
+                data = self._png(decoded.header, pictures[output])
             if self._packed:
                 data = compress(data)
             made.append(MaskMessage(topic.channel, decoded.message.time, data))
         return made
-
-    def _picture(
-        self, output: str, image: np.ndarray, labels: np.ndarray, label_set: LabelSet
-    ) -> np.ndarray:
-        """Return labels, or uint8 (H, W, 3) RGB."""
-        if output == 'labels':
-            return labels
-        colors = label_set.colorize(labels)
-        if output == 'color':
-            return colors
-        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        return blend(rgb, colors, labels, self._options.alpha)
 
     def _image(self, header: Any, picture: np.ndarray) -> bytes:
         """Return a serialised Image: mono8 of (H, W), rgb8 of (H, W, 3)."""
@@ -156,8 +159,7 @@ class MaskMaker:
 
     def _png(self, header: Any, labels: np.ndarray) -> bytes:
         """Return a serialised CompressedImage with the labels as a lossless PNG."""
-        kind = 'sensor_msgs/msg/CompressedImage'
         data = np.frombuffer(encode_image('.png', labels, _PNG_EFFORT), np.uint8)
-        message = self._store.types[kind](
+        message = self._store.types[COMPRESSED_TYPE](
             header=header, format='mono8; png compressed mono8', data=data)
-        return bytes(self._store.serialize_cdr(message, kind))
+        return bytes(self._store.serialize_cdr(message, COMPRESSED_TYPE))

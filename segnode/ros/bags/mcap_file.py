@@ -148,22 +148,24 @@ def _take(summary: Summary, opcode: int, body: bytes) -> None:
     """Put a record of the summary section into its place."""
     fields = _Fields(body)
     if opcode == _SCHEMA:
-        summary.schemas[fields.number('<H')] = (fields.text(), fields.text(), body)
+        key = fields.number('<H')
+        summary.schemas[key] = (fields.text(), fields.text(), body)
     elif opcode == _CHANNEL:
         key = fields.number('<H')
         channel = Channel(fields.number('<H'), fields.text(), fields.text(), fields.texts())
         summary.channels[key] = (channel, body)
     elif opcode == _CHUNK_INDEX:
+        start, end, offset, length = fields.numbers('<QQQQ')
         summary.chunks.append(ChunkIndex(
-            *fields.numbers('<QQQQ'), fields.map('<HQ'), fields.number('<Q'), fields.text(),
-            *fields.numbers('<QQ')))
+            start, end, offset, length, fields.pairs('<HQ'), fields.number('<Q'), fields.text(),
+            fields.number('<Q'), fields.number('<Q')))
     elif opcode == _ATTACHMENT_INDEX:
         summary.attachments.append(body)
     elif opcode == _METADATA_INDEX:
         summary.metadata.append(body)
     elif opcode == _STATISTICS:
         summary.statistics = fields.numbers(_STATISTICS_BODY.format)
-        summary.counts = fields.map('<HQ')
+        summary.counts = fields.pairs('<HQ')
 
 
 def _check(summary: Summary) -> None:
@@ -325,13 +327,18 @@ class _Inserter:
     def _declare(self, topics: list[NewTopic], version: int) -> None:
         """Write the schemas and channels of the new topics."""
         ids = {name: key for key, (name, _, _) in self._summary.schemas.items()}
+        # A channel's schema comes before it, and the file's own may come only with its chunks.
+        for name in sorted({topic.msgtype for topic in topics} & ids.keys()):
+            self.put(_record(_SCHEMA, self._summary.schemas[ids[name]][2]))
+        next_id = max(self._summary.schemas, default=0) + 1
         for topic in topics:
             if topic.channel in self._summary.channels or not 0 < topic.channel < 1 << 16:
                 raise SegnodeError(f'{self._old.name} has no channel id {topic.channel} to give')
             if topic.msgtype not in ids:
-                ids[topic.msgtype] = max(self._summary.schemas.keys() | ids.values(), default=0) + 1
-                if ids[topic.msgtype] >= 1 << 16:
+                if next_id >= 1 << 16:
                     raise SegnodeError(f'{self._old.name} has no schema id left to give')
+                ids[topic.msgtype] = next_id
+                next_id += 1
                 self._schemas.append(struct.pack('<H', ids[topic.msgtype]) + b''.join(
                     map(_string, (topic.msgtype, 'ros2msg', topic.definition))))
                 self.put(_record(_SCHEMA, self._schemas[-1]))
@@ -466,7 +473,7 @@ class _Fields:
     def text(self) -> str:
         return self.raw().decode()
 
-    def map(self, layout: str) -> dict[int, int]:
+    def pairs(self, layout: str) -> dict[int, int]:
         return dict(struct.iter_unpack(layout, self.raw()))
 
     def texts(self) -> dict[str, str]:

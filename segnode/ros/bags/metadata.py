@@ -179,13 +179,12 @@ def extend(
     """
     version = information['version']
     for topic, count in topics:
-        qos = topic.qos(version)
-        entry = {
+        entry: dict[str, Any] = {
             'name': topic.name, 'type': topic.msgtype, 'serialization_format': 'cdr',
         }
         if version >= 4:
             entry['offered_qos_profiles'] = (
-                qos if version >= QOS_NAMES_SINCE else topic.qos_text(version))  # type: ignore
+                topic.qos(version) if version >= QOS_NAMES_SINCE else topic.qos_text(version))
         if version >= 7:
             entry['type_description_hash'] = topic.type_hash
         information['topics_with_message_count'].append(

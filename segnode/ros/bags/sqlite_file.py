@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A copy of an SQLite bag file with topics and messages put in; all rows that were there stay.
 
-The tables are those of rosbag2_storage_sqlite3: schema version 1 has topics and messages, 2 brought
-QoS profiles, 3 the tables schema and metadata, 4 message definitions and type hashes.
+The tables are those of rosbag2_storage_sqlite3: schema version 1 has topics and messages, 2
+brought QoS profiles, 3 the tables schema and metadata, 4 message definitions and type hashes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def known_topics(path: Path) -> tuple[list[KnownTopic], int, str]:
                              'offered_qos_profiles', 'type_description_hash'))
             counts = dict(database.execute(
                 'SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id'))
-            topics = [KnownTopic(*map(str, row[1:]), counts.get(row[0], 0))
-                      for row in database.execute(f'SELECT {chosen} FROM topics ORDER BY id')]
-            version = 5 if 'offered_qos_profiles' in columns else 3
+            rows = database.execute(f'SELECT {chosen} FROM topics ORDER BY id')
+            topics = [KnownTopic(name, msgtype, encoding, qos, type_hash, counts.get(key, 0))
+                      for key, name, msgtype, encoding, qos, type_hash in rows]
+            version = (8 if 'type_description_hash' in columns
+                       else 5 if 'offered_qos_profiles' in columns else 3)
             distro = ''
             if _columns(database, 'metadata'):
                 rows = database.execute('SELECT metadata_version FROM metadata ORDER BY id')
@@ -45,8 +47,6 @@ def known_topics(path: Path) -> tuple[list[KnownTopic], int, str]:
             if 'ros_distro' in _columns(database, 'schema'):
                 rows = database.execute('SELECT ros_distro FROM schema')
                 distro = ([str(row[0]) for row in rows] or [''])[-1]
-            if 'type_description_hash' in columns:
-                version = max(version, 8)
     except (sqlite3.Error, ValueError) as error:
         raise SegnodeError(f'{path} cannot be read as an SQLite bag: {error}') from error
     return topics, version, distro

@@ -1,0 +1,103 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node's executor: what fails is lost alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import threading
+import time
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy')
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from std_msgs.msg import String
+
+from segnode.ros.executor import TransitionExecutor
+
+
+class Clumsy(TransitionExecutor):
+    """An executor that now and then cannot take a message, or cannot even wait."""
+
+    untakeable = 0
+    unwaitable = 0
+
+    def _take_subscription(self, sub: Any) -> Any:
+        if self.untakeable:
+            self.untakeable -= 1
+            super()._take_subscription(sub)
+            raise MemoryError('no memory for a message')
+        return super()._take_subscription(sub)
+
+    def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> Any:
+        if self.unwaitable:
+            self.unwaitable -= 1
+            raise RuntimeError('no waiting')
+        return super().wait_for_ready_callbacks(*args, **kwargs)
+
+
+@pytest.fixture
+def executor() -> Iterator[Clumsy]:
+    """Return an executor that spins in a thread, with a node, `executor.node`."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('clumsy', context=context)
+    apart = ReentrantCallbackGroup()
+    executor = Clumsy(apart, context=context)
+    executor.node = node  # type: ignore[attr-defined]
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield executor
+    executor.stop()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    node.destroy_node()
+    executor.shutdown(0)
+    context.try_shutdown()
+
+
+def wait(condition: Any, seconds: float = 20.0) -> None:
+    """Wait for a condition; fail when it does not come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_message_that_cannot_be_taken_is_lost_alone(executor: Clumsy) -> None:
+    """The subscription goes on, and so do its neighbours in the group."""
+    node = executor.node  # type: ignore[attr-defined]
+    group = MutuallyExclusiveCallbackGroup()
+    got: list[str] = []
+    ticks: list[int] = []
+    node.create_subscription(
+        String, 'talk', lambda msg: got.append(msg.data), 10, callback_group=group)
+    node.create_timer(0.02, lambda: ticks.append(1), callback_group=group,
+                      clock=Clock(clock_type=ClockType.STEADY_TIME))
+    publisher = node.create_publisher(String, 'talk', 10)
+    wait(publisher.get_subscription_count)
+    executor.untakeable = 3
+    for word in ('a', 'b', 'c', 'd', 'e'):
+        publisher.publish(String(data=word))
+    wait(lambda: len(got) == 2)
+    assert got == ['d', 'e'] and executor.untakeable == 0
+    before = len(ticks)
+    wait(lambda: len(ticks) > before + 3)
+
+
+def test_waiting_that_fails_is_tried_again_soon(executor: Clumsy) -> None:
+    """A hundred failures cost a second at most, and then all goes on."""
+    node = executor.node  # type: ignore[attr-defined]
+    ticks: list[int] = []
+    executor.unwaitable = 100
+    begun = time.monotonic()
+    node.create_timer(0.01, lambda: ticks.append(1),
+                      clock=Clock(clock_type=ClockType.STEADY_TIME))
+    wait(lambda: len(ticks) > 3)
+    assert executor.unwaitable == 0
+    assert time.monotonic() - begun < 5.0
