@@ -29,6 +29,7 @@ setup(
     packages=find_packages(include=['segnode', 'segnode.*', 'training', 'training.*']),
     package_data={
         'segnode': [
+            'label_groupings/*.yaml',
             'label_sets/*.yaml',
             'weights/*.safetensors',
             'weights/*.onnx',
@@ -65,6 +66,7 @@ setup(
             'segment = segnode.ros.segment_node:main',
             'player = segnode.ros.player_node:main',
             'recorder = segnode.ros.recorder_node:main',
+            'segment_points = segnode.ros.points_node:main',
             'segment_bag = segnode.ros.segment_bag:main',
             'tool = segnode.__main__:main',
             'train = training.__main__:main',

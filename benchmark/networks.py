@@ -26,6 +26,7 @@ from typing import Any
 
 from benchmark.one_network import arguments, row, RUNTIMES
 from segnode.benchmarking.machine import available_memory, processor
+from segnode.commands.arguments import output_file
 from segnode.dependencies import require, versions
 from segnode.errors import SegnodeError
 from segnode.networks.multiply_adds import multiply_adds
@@ -43,8 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         prog='python -m benchmark.networks', description='Time every network on the CPU.'
     ))
     parser.add_argument('--networks', metavar='NAME,...', help='these alone (default: all)')
-    parser.add_argument('--json', type=Path, help='write the answer to this file')
-    parser.add_argument('--plot', type=Path, help='draw it into this .png or .svg file')
+    parser.add_argument('--json', type=output_file, help='write the answer to this file')
+    parser.add_argument('--plot', type=output_file, help='draw it into this .png or .svg file')
     given = parser.parse_args(argv)
     try:
         names = given.networks.split(',') if given.networks else list(NETWORKS)

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from segnode.benchmarking.machine import processor
-from segnode.commands.arguments import image_size
+from segnode.commands.arguments import image_size, output_file
 from segnode.dependencies import versions
 from segnode.errors import SegnodeError
 from segnode.export import export_onnx
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('--networks', metavar='NAME,...', help='these alone (default: all)')
     parser.add_argument('--size', type=image_size, default=SIZE, metavar='HxW')
-    parser.add_argument('--json', type=Path, help='write the answer to this file')
+    parser.add_argument('--json', type=output_file, help='write the answer to this file')
     given = parser.parse_args(argv)
     names = given.networks.split(',') if given.networks else list(NETWORKS)
     try:

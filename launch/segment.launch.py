@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the segment node, and on request RViz and a player.
+"""Start the segment node, and on request RViz, a player and the node for point clouds.
 
 ros2 launch segnode segment.launch.py model:=fsffnet image:=/camera/image_raw rviz:=true
 
@@ -25,6 +25,8 @@ from segnode.ros.launch_arguments import (
     node_parameters,
     node_remappings,
     player_parameters,
+    points_parameters,
+    points_remappings,
     rviz_remappings,
 )
 from segnode.ros.transport import recommended_environment
@@ -76,6 +78,14 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             package='segnode', executable='player', name='player', namespace=namespace,
             output='screen', emulate_tty=True, remappings=[('image_raw', values['image'])],
             parameters=[as_they_are(player_parameters(values))]))
+    if values['depth']:
+        nodes.append(Node(
+            package='segnode', executable='segment_points', name='segment_points',
+            namespace=namespace, output='screen', emulate_tty=True,
+            # The same file: what both nodes have has one name, the rest passes each other by.
+            parameters=[ParameterFile(values['params_file'], allow_substs=True),
+                        as_they_are(points_parameters(values))],
+            remappings=points_remappings(values)))
     return nodes
 
 

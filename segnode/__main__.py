@@ -14,6 +14,7 @@ VERBS = {
     'models': 'list the models there are, and what is known of them',
     'predict': 'segment images: label, colour and overlay pictures',
     'benchmark': 'measure models and runtimes on this machine, side by side',
+    'build': 'build engines for the GPU of this machine, ahead of time',
     'labels': 'list label sets, or the classes of one',
     'cache': 'list or clear what was exported for this machine',
 }

@@ -11,8 +11,7 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.labels import IGNORE
-
-FITS = ('stretch', 'letterbox', 'crop')
+from segnode.record import FITS
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from segnode.labels import LabelSet
 
 FORMAT_VERSION = 1
 COLOR_ORDERS = ('rgb', 'bgr')
+FITS = ('stretch', 'letterbox', 'crop')
+# What a user may ask for: one of those, or whatever the model was validated with.
+FIT_CHOICES = ('model', *FITS)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class ModelRecord:
         mean: per colour in RGB order, for pixels scaled to 0..1.
         std: likewise.
         color_order: order of the colours that the network takes, 'rgb' or 'bgr'.
+        fit: how an image of another shape is brought to ``input_size``, as the model was
+            validated: one of ``FITS``, see ``segnode.fitting.fit_image``.
         data_licence: licence of the data that the weights were trained on.
         training: dataset, split, recipe, epochs, seed, date, miou per split, versions;
             whatever JSON holds. ``random: true`` marks weights that were never trained.
@@ -43,6 +48,7 @@ class ModelRecord:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, RGB
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     color_order: str = 'rgb'
+    fit: str = 'stretch'
     data_licence: str = ''
     training: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -73,6 +79,18 @@ class ModelRecord:
         known = {split: score for split, score in numbers.items() if score is not None}
         return known.get('val', max(known.values(), default=-1.0))
 
+    def chosen_fit(self, fit: str) -> str:
+        """Return the one of ``FITS`` that is meant by one of ``FIT_CHOICES``.
+
+        Raises:
+            SegnodeError: it is none of these.
+        """
+        if fit not in FIT_CHOICES:
+            raise SegnodeError(
+                f'fit must be {", ".join(FIT_CHOICES[:-1])} or {FIT_CHOICES[-1]}, not {fit!r}'
+            )
+        return self.fit if fit == 'model' else fit
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain types that JSON holds."""
         return {
@@ -84,6 +102,7 @@ class ModelRecord:
             'mean': list(self.mean),
             'std': list(self.std),
             'color_order': self.color_order,
+            'fit': self.fit,
             'data_licence': self.data_licence,
             'training': self.training,
         }
@@ -118,6 +137,7 @@ class ModelRecord:
                 f'the model record has format version {version!r}, but this segnode reads '
                 f'{FORMAT_VERSION}: update segnode, or release the model again'
             )
+        entries.setdefault('fit', 'stretch')  # what models without this entry were made with
         missing = [name for name in cls.__dataclass_fields__ if name not in entries]
         if missing:
             raise SegnodeError(f'the model record lacks {", ".join(missing)}')
@@ -128,7 +148,8 @@ class ModelRecord:
             network_args=_checked(entries, 'network_args', dict),
             mean=_triple(entries, 'mean'),
             std=_triple(entries, 'std', positive=True),
-            color_order=_color_order(entries['color_order']),
+            color_order=_one_of(entries, 'color_order', COLOR_ORDERS),
+            fit=_one_of(entries, 'fit', FITS),
             data_licence=_checked(entries, 'data_licence', str),
             training=_checked(entries, 'training', dict),
         )
@@ -172,7 +193,7 @@ def _triple(
     return known[0], known[1], known[2]
 
 
-def _color_order(value: Any) -> str:
-    if value not in COLOR_ORDERS:
-        raise SegnodeError(f'the model record has a wrong color_order: {reprlib.repr(value)}')
-    return str(value)
+def _one_of(entries: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
+    if entries[name] not in choices:
+        raise SegnodeError(f'the model record has a wrong {name}: {reprlib.repr(entries[name])}')
+    return str(entries[name])

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from segnode.errors import SegnodeError
-from segnode.fitting import fit_image, FITS, Placement
+from segnode.fitting import Placement
+from segnode.label_grouping import LabelGrouping, load_grouping
 from segnode.labels import IGNORE, LabelSet
 from segnode.model import Model
 from segnode.runtimes import load_runtime, Runtime, RuntimeOutput
 from segnode.runtimes.base import LABELS_AT
 from segnode.uncertainty import maximum, MEASURES, Uncertainty
+from segnode.view import View
 
 _LOG = logging.getLogger('segnode')
 
@@ -32,7 +34,8 @@ class Segmentation:
     always show the whole image.
 
     Args:
-        labels: uint8 (H, W): train ids, 255 where the network did not look.
+        labels: uint8 (H, W): train ids, or group ids where the classes are grouped; 255 where the
+            network did not look.
         confidence: uint8 (H, W), softmax of the label times 255 (0 where the network did not
             look); None unless asked for.
         timing: milliseconds of 'fit', 'run' and 'restore'; of a batch, the image's share.
@@ -54,13 +57,22 @@ class Segmenter:
     """
 
     def __init__(
-        self, model: Model, runtime: Runtime, fit: str = 'stretch', labels_at: str = 'image'
+        self,
+        model: Model,
+        runtime: Runtime,
+        fit: str = 'model',
+        labels_at: str = 'image',
+        *,
+        view: View | None = None,
+        grouping: LabelGrouping | None = None,
     ) -> None:
-        _check_choices(fit, labels_at)
+        _check_labels_at(labels_at)
         self.model = model
         self.runtime = runtime
-        self.fit = fit
+        self.fit = model.record.chosen_fit(fit)
         self.labels_at = labels_at
+        self.view = view or View()
+        self.grouping = grouping
 
     @classmethod
     def load(
@@ -69,10 +81,14 @@ class Segmenter:
         *,
         runtime: str = 'auto',
         input_size: tuple[int, int] | None = None,
-        fit: str = 'stretch',
+        fit: str = 'model',
         labels_at: str = 'image',
         confidence: bool = False,
         samples: int = 0,
+        roi: Sequence[float] | None = None,
+        rotation: int = 0,
+        ego_mask: str | Path | np.ndarray | None = None,
+        label_grouping: str | Path | None = None,
         threads: int = 0,
         allow_random_weights: bool = False,
         **options: Any,
@@ -84,7 +100,7 @@ class Segmenter:
             runtime: one of ``segnode.runtimes.RUNTIMES``.
             input_size: (height, width) that the network works at; by default the model's own.
             fit: how an image of another size or aspect is brought to it: 'stretch',
-                'letterbox' or 'crop', see ``fit_image``.
+                'letterbox' or 'crop', see ``fit_image``; 'model' is what it was validated with.
             labels_at: size of the labels: 'image' for that of the image; 'network' for that of
                 the network's input; '1/4' or '1/8' for that part of it, where the class is chosen
                 from logits of this size, and coarse logits are enlarged so far and no further.
@@ -92,16 +108,31 @@ class Segmenter:
             samples: passes of Monte Carlo dropout for each image, 2 to 100, of a network that
                 offers it: labels and confidence are then those of their mean, and the
                 uncertainty is given too. 0 = off.
+            roi: (top, left, height, width) of the part of the image that the network is to see,
+                in pixels, or as fractions of the image where height and width are at most 1;
+                labels are 255 elsewhere. ``segnode.view`` says in what order this and the next
+                two work.
+            rotation: 0, 90, 180 or 270: degrees clockwise by which images are turned before the
+                network, and labels turned back; for cameras that are mounted turned.
+            ego_mask: picture that is nonzero where the vehicle itself is seen, by its path or as
+                uint8 (h, w); labels are 255 there. Brought to the image's size.
+            label_grouping: groups to give in place of the model's classes, see
+                ``load_grouping``; the confidence stays that of the class.
             threads: on the CPU; 0 = all usable cores but one, 1 to 4.
             allow_random_weights: run a network that nobody trained where there are no weights.
             options: of the runtime named.
 
         Raises:
-            SegnodeError: see ``Model.load`` and ``load_runtime``.
+            SegnodeError: see ``Model.load``, ``load_runtime``, ``View.of``, ``load_grouping``.
         """
-        _check_choices(fit, labels_at)
+        _check_labels_at(labels_at)
+        view = View.of(roi, rotation, ego_mask)
         if not isinstance(model, Model):
             model = Model.load(model, allow_random_weights=allow_random_weights)
+        model.record.chosen_fit(fit)  # a wrong one shows before anything is loaded
+        grouping = None
+        if label_grouping is not None:
+            grouping = load_grouping(label_grouping, model.record.label_set)
         loaded = load_runtime(
             model, runtime, input_size=input_size, confidence=confidence, samples=samples,
             label_stride=LABELS_AT[labels_at], threads=threads, **options,
@@ -115,12 +146,12 @@ class Segmenter:
                 'the weights of %s were trained on data under this licence: %s',
                 model.name, model.record.data_licence,
             )
-        return cls(model, loaded, fit, labels_at)
+        return cls(model, loaded, fit, labels_at, view=view, grouping=grouping)
 
     @property
     def label_set(self) -> LabelSet:
-        """Return the classes that the labels stand for."""
-        return self.model.record.label_set
+        """Return the classes that the labels stand for: the model's, or groups of them."""
+        return self.model.record.label_set if self.grouping is None else self.grouping.groups
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -157,7 +188,7 @@ class Segmenter:
                 shape = getattr(image, 'shape', type(image).__name__)
                 raise SegnodeError(f'an image is uint8 (H, W, 3) in BGR order, not {shape}')
         start = time.perf_counter()
-        fitted = [fit_image(image, self.input_size, self.fit) for image in images]
+        fitted = [self.view.fit(image, self.input_size, self.fit) for image in images]
         ready = time.perf_counter()
         output = self._run([image for image, _ in fitted])
         done = time.perf_counter()
@@ -165,7 +196,10 @@ class Segmenter:
         results = []
         for index, (_, placement) in enumerate(fitted):
             begin = time.perf_counter()
-            labels = self._restored(output.labels[index], placement)
+            labels = output.labels[index]
+            if self.grouping is not None:
+                labels = self.grouping.apply(labels)
+            labels = self._restored(labels, placement)
             confidence = None
             if output.confidence is not None:
                 confidence = self._restored(output.confidence[index], placement, outside=0)
@@ -179,6 +213,10 @@ class Segmenter:
             }
             results.append(Segmentation(labels, confidence, timing, uncertainty))
         return results
+
+    def warm_up(self) -> None:
+        """Run the network once: the first run allocates and chooses kernels."""
+        self._run([np.zeros((*self.input_size, 3), np.uint8)])
 
     def _run(self, images: list[np.ndarray]) -> RuntimeOutput:
         """Run the network over images of its input size, as many at a time as the runtime takes.
@@ -207,12 +245,14 @@ class Segmenter:
     ) -> np.ndarray:
         """Bring a map of the runtime to the size that is wanted."""
         if self.labels_at == 'image':
-            return placement.restore(values, outside=outside)
-        return placement.reduced(values, outside=outside)
+            restored = placement.restore(values, outside=outside)
+        else:
+            restored = placement.reduced(values, outside=outside)
+        return self.view.restore(restored, outside)
 
     def _uncertainty(self, maps: np.ndarray, placement: Placement) -> Uncertainty:
         """Bring the float32 (3, h, w) of the runtime to the size that is wanted."""
-        classes = self.label_set.num_classes
+        classes = self.model.record.label_set.num_classes
         restored = {
             measure: self._restored(values, placement, maximum(measure, classes))
             for measure, values in zip(MEASURES, maps)
@@ -224,8 +264,9 @@ class Segmenter:
         self.runtime.close()
 
 
-def _check_choices(fit: str, labels_at: str) -> None:
-    for name, value, choices in (('fit', fit, FITS), ('labels_at', labels_at, tuple(LABELS_AT))):
-        if value not in choices:
-            raise SegnodeError(
-                f'{name} must be {", ".join(choices[:-1])} or {choices[-1]}, not {value!r}')
+def _check_labels_at(labels_at: str) -> None:
+    choices = tuple(LABELS_AT)
+    if labels_at not in choices:
+        raise SegnodeError(
+            f'labels_at must be {", ".join(choices[:-1])} or {choices[-1]}, not {labels_at!r}'
+        )

@@ -21,6 +21,8 @@ _LOG = logging.getLogger('segnode')
 Pair = tuple['Path | None', 'Path | None']
 _ALL_SUFFIXES = (*SUFFIXES, *YAML_SUFFIXES)
 _FIT = 'python -m training fit --config config/training/fsffnet_camvid.yaml'
+# Data that fit trains on where it is told to; by itself it takes CamVid.
+_OTHER_DATA = ('cityscapes', 'bdd100k', 'mapillary')
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,22 @@ def find(name_or_path: str, *, required: bool = True) -> Pair | None:
     if network_of(name)[0] and not required:
         return None
     raise SegnodeError(
-        f'there is no model {name!r}; there is {_listing()}; {_making(network_of(name)[0])}, and '
+        f'there is no model {name!r}; there is {_listing()}; {_making(*network_of(name))}, and '
         '$SEGNODE_WEIGHTS may name a folder of more'
     )
 
 
-def _making(network: str) -> str:
+def _making(network: str, data: str) -> str:
     """Say which commands make a model of a network; '' is the one with a recipe."""
     if not network:
         return f'{_FIT} makes one'
     fit = _FIT
-    if network != 'fsffnet':
+    if data in _OTHER_DATA:
+        fit = (
+            f'python -m training fit --network {network} --name {network}_{data} '
+            f'--data.train {data}:train --data.val {data}:val'
+        )
+    elif network != 'fsffnet':
         fit = f'python -m training fit --network {network} --name {network}_camvid'
     return (
         f'{fit} makes one, python -m training import-weights --network {network} FILE makes one '

@@ -11,7 +11,7 @@ import numpy as np
 
 # In the order of the deploy graph's output.
 MEASURES = ('variance', 'entropy', 'mutual_information')
-# Passes per image. One pass has no spread, and every pass is a part of the exported graph.
+# Passes per image. One has no spread; the time is in proportion to them.
 MIN_SAMPLES = 2
 MAX_SAMPLES = 100
 DEFAULT_SAMPLES = 20

@@ -57,9 +57,15 @@ def test_as_a_user_types_it(tmp_path: Path, project: Path) -> None:
         assert 'multiples of 32, not 70x80' in row['reason']
 
 
-def test_refusals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert benchmark.main(['--networks', 'unet']) == 1
     assert "no network 'unet'" in capsys.readouterr().err
+    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
+        with pytest.raises(SystemExit):
+            benchmark.main(['--networks', 'fanet', '--json', str(file)])
+        assert words in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
     # Before anything is measured.
     assert benchmark.main(['--networks', 'fanet', '--plot', 'x.png']) == 1

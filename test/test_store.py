@@ -79,6 +79,9 @@ def test_unknown_names_list_what_there_is(places: list[Path]) -> None:
     with pytest.raises(SegnodeError, match='fit --network espnet --name espnet_camvid makes one, '
                        'python -m training import-weights --network espnet FILE makes one'):
         Model.load('espnet')
+    with pytest.raises(SegnodeError, match='--network fsffnet --name fsffnet_bdd100k '
+                       '--data.train bdd100k:train --data.val bdd100k:val makes one'):
+        Model.load('fsffnet_bdd100k')
     with pytest.raises(SegnodeError, match='no model was named'):
         Model.load('')
 

@@ -134,7 +134,9 @@ def test_predict_draws_it(
     assert main([*arguments, '--json', '--out', str(tmp_path / 'plain')]) == 0
     assert 'uncertainty' not in capsys.readouterr().out
     assert not (tmp_path / 'plain' / 'a_uncertainty.png').exists()
-    assert main([*arguments, '--save', 'uncertainty']) == 1
-    assert 'error: there is an uncertainty picture only with --samples' in capsys.readouterr().err
+    for asked in (['--save', 'uncertainty'], ['--uncertainty', 'variance']):
+        assert main([*arguments, *asked]) == 1
+        told = capsys.readouterr().err
+        assert 'error: there is an uncertainty picture only with --samples' in told
     assert main([*arguments, '--samples', '1']) == 1
     assert 'error: samples must be 0 (off) or 2 to 100, not 1' in capsys.readouterr().err

@@ -48,7 +48,8 @@ class DataConfig:
         flip: probability of a left-right flip.
         jitter: strength of the random brightness, contrast and saturation.
         hue: degrees by which colours are turned about the grey axis at most, either way.
-        workers: loader processes per training process; 0 loads in the training process.
+        workers: loader processes per machine, shared out among its training processes; 0 loads in
+            these.
         cache: auto keeps decoded frames where they take at most a quarter of the memory that is
             free (of the process' share of it); memory keeps them all; none reads each anew.
         augment_on: loader (CPU, frame by frame), device (all frames are decoded onto the device
@@ -421,6 +422,7 @@ def model_record(
         mean=config.mean,
         std=config.std,
         color_order=config.backbone.color_order,
+        fit=config.data.fit,
         data_licence=licence,
         training=training or {},
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import functools
+import math
 import sys
 from typing import Any
 
@@ -151,17 +152,18 @@ class SegmentationData(pl.LightningDataModule):
                 collate_fn=list, drop_last=drop_last,
             )
         frames = self._frames[0]
-        if data.workers:
+        workers = math.ceil(data.workers / (self.trainer.num_devices if self.trainer else 1))
+        if workers:
             frames.decode_all(progress=rank() == 0)
         return DataLoader(
             TrainSet(frames, self.augment, config.seed),
             batch_size=config.batch_size,
             sampler=sampler,
-            num_workers=data.workers,
+            num_workers=workers,
             # Forked workers share what is decoded already.
-            multiprocessing_context='fork' if data.workers else None,
+            multiprocessing_context='fork' if workers else None,
             worker_init_fn=_one_thread,
-            persistent_workers=data.workers > 0,
+            persistent_workers=workers > 0,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
         )

@@ -230,7 +230,7 @@ def run(
         KeyboardInterrupt: Ctrl-C, or SIGTERM.
     """
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint)
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # the trainer turns Ctrl-C into an exit of its own
             raise KeyboardInterrupt from None
@@ -242,7 +242,8 @@ def run(
         raise OneProcessError(f'process {rank()}: {error}') from error
     except BaseException as error:
         _end_children(trainer)
-        if any(c.asked for c in trainer.callbacks if isinstance(c, EndOnSignal)):
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        if any(c.asked for c in callbacks if isinstance(c, EndOnSignal)):
             raise KeyboardInterrupt from None  # another process was faster to end
         if place.count > 1 and _lost_another(error):
             raise OneProcessError(

@@ -32,7 +32,7 @@ class Inference:
     model: str = 'fsffnet'
     runtime: str = 'auto'
     input_size: Size | None = None
-    fit: str = 'stretch'
+    fit: str = 'model'
     threads: int = 0
     samples: int = 0
     scales: tuple[float, ...] = (1.0,)
@@ -76,7 +76,7 @@ class Inference:
             'runtime': 'pytorch',
             'details': '',
             'input_size': None,
-            'fit': self.fit,
+            'fit': loaded.fit,
         }
         if isinstance(loaded, MultiViewSegmenter):
             facts |= {

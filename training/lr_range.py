@@ -3,8 +3,8 @@
 """``lr-range``: sweep the learning rate exponentially and watch the loss.
 
 Reference:
-    Smith: "Cyclical Learning Rates for Training Neural Networks" (WACV 2017, arXiv 1506.01186),
-    section 3.3.
+    Smith: "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186), whose range
+    test raises the rate linearly; here it rises exponentially, over decades.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class MultiViewSegmenter:
         model: Model,
         *,
         input_size: Size | None = None,
-        fit: str = 'stretch',
+        fit: str = 'model',
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         window: Size | None = None,
@@ -74,7 +74,7 @@ class MultiViewSegmenter:
             input_size = working_size(model.record, input_size)
         else:
             window = working_size(model.record, window)
-        self.model, self.fit = model, fit
+        self.model, self.fit = model, model.record.chosen_fit(fit)
         self.size = input_size
         self.scales, self.flip = tuple(scales), flip
         self.window, self.overlap = window, overlap

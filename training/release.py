@@ -67,7 +67,7 @@ def release(
     record = model_record(config, labels, train.licence, training)
     with tempfile.TemporaryDirectory() as draft:
         model = write_pair(network, record, Path(draft) / stem.name)
-        segmenter = Segmenter.load(model, runtime='onnx', fit=data.fit)
+        segmenter = Segmenter.load(model, runtime='onnx')
         result = evaluate(segmenter, val).to_dict()
         segmenter.close()
     # The plain name of the split where there is one; record.miou looks for "val".

@@ -136,8 +136,8 @@ def transfer(
     theirs = source.record
     if theirs.network != record.network:
         raise SegnodeError(
-            f'init.weights {source.name} is a {theirs.network}, but the run trains a '
-            f'{record.network}: give a model of that network.'
+            f'init.weights {source.name} is of the network {theirs.network}, but the run trains '
+            f'{record.network}: give a model of that.'
         )
     if (theirs.mean, theirs.std) != (record.mean, record.std):
         raise SegnodeError(

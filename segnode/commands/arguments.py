@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 import re
 from typing import Any
+
+from segnode.errors import SegnodeError
 
 
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
@@ -25,6 +28,16 @@ def image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def output_file(text: str) -> Path:
+    """Read the path of a file to write, which is better refused before the work than behind it."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is a folder, not a file to write')
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} cannot be written: there is no {path.parent}')
+    return path
+
+
 def fraction(text: str) -> float:
     """Read a number of 0 to 1."""
     try:
@@ -34,6 +47,16 @@ def fraction(text: str) -> float:
     if not 0.0 <= value <= 1.0:
         raise argparse.ArgumentTypeError(f'{text!r} is not a number of 0 to 1')
     return value
+
+
+def region(text: str) -> tuple[float, float, float, float]:
+    """Read TOP,LEFT,HEIGHT,WIDTH, in pixels or as fractions."""
+    from segnode.view import checked_roi
+
+    try:
+        return checked_roi(text.split(','))
+    except SegnodeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def print_json(answer: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
-from segnode.commands.arguments import fraction, image_size, print_json
+from segnode.commands.arguments import fraction, image_size, print_json, region
 from segnode.commands.predict_inputs import Frame, frames_of
 from segnode.commands.predict_outputs import (
     pictures,
@@ -55,10 +55,12 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
         inputs: '+' where images have to be given, '*' where there may be none.
     """
     require('cv2', 'predict')
-    from segnode.fitting import FITS
+    from segnode.label_grouping import BUILT_IN_GROUPINGS
+    from segnode.record import FIT_CHOICES
     from segnode.runtimes import RUNTIMES
     from segnode.runtimes.base import LABELS_AT
     from segnode.uncertainty import MEASURES
+    from segnode.view import ROTATIONS
 
     arguments = argparse.ArgumentParser(prog=program, description=DESCRIPTION)
     arguments.add_argument('--json', action='store_true', help='answer in JSON, for programs')
@@ -71,20 +73,34 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
     arguments.add_argument('--runtime', default='auto', choices=RUNTIMES)
     arguments.add_argument('--input-size', type=image_size, metavar='HxW',
                            help="size that the network works at (default: the model's own)")
-    arguments.add_argument('--fit', default='stretch', choices=FITS,
-                           help='how an image of another size is brought to it')
+    arguments.add_argument('--fit', default='model', choices=FIT_CHOICES,
+                           help='how an image of another size is brought to it; model: as the '
+                                'model was validated')
     arguments.add_argument('--labels-at', default='image', choices=tuple(LABELS_AT),
                            help="size of the labels: the image's, that of the network's input, or "
                                 'a part of the latter, which is faster and coarser (default: '
                                 '%(default)s)')
+    arguments.add_argument('--roi', type=region, metavar='TOP,LEFT,HEIGHT,WIDTH',
+                           help='part of the image that the network is to see, in pixels or as '
+                                'fractions of the image; labels are 255 elsewhere')
+    arguments.add_argument('--rotation', type=int, default=0, choices=ROTATIONS,
+                           help='degrees clockwise by which images are turned before the network, '
+                                'and labels turned back (default: %(default)s)')
+    arguments.add_argument('--ego-mask', type=Path, metavar='PICTURE',
+                           help='picture that is nonzero where the vehicle itself is seen; labels '
+                                'are 255 there')
+    arguments.add_argument('--label-grouping', metavar='FILE',
+                           help="groups to give in place of the model's classes: "
+                                f'{", ".join(BUILT_IN_GROUPINGS)}, or a YAML file (see labels '
+                                '--grouping)')
     arguments.add_argument('--threads', type=int, default=0,
                            help='on the CPU; 0 = all usable cores but one, 1 to 4')
     arguments.add_argument('--samples', type=int, default=0,
                            help='passes of Monte Carlo dropout, 2 to 100, of a network that '
                                 'offers it; labels are then those of their mean (default: 0, off)')
-    arguments.add_argument('--uncertainty', default='entropy', choices=MEASURES,
+    arguments.add_argument('--uncertainty', choices=MEASURES,
                            help='measure that the uncertainty picture shows, black where certain '
-                                '(default: %(default)s)')
+                                '(default: entropy)')
     arguments.add_argument('--truth', type=Path, metavar='FOLDER',
                            help="label pictures with the images' stems: train ids, or the colours "
                                 "of the model's label set")
@@ -112,15 +128,18 @@ def run(
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     from segnode.segmenter import Segmenter
 
-    if 'uncertainty' in (options.save or ()) and not options.samples:
+    asked = options.uncertainty or 'uncertainty' in (options.save or ())
+    if asked and not options.samples:
         raise SegnodeError('there is an uncertainty picture only with --samples, such as 20')
     segmenter = Segmenter.load(
         options.model, runtime=options.runtime, input_size=options.input_size, fit=options.fit,
-        labels_at=options.labels_at, samples=options.samples, threads=options.threads,
+        labels_at=options.labels_at, samples=options.samples, roi=options.roi,
+        rotation=options.rotation, ego_mask=options.ego_mask,
+        label_grouping=options.label_grouping, threads=options.threads,
         allow_random_weights=options.allow_random_weights,
     )
     with contextlib.closing(segmenter):
-        given = frames(segmenter.label_set)
+        given = frames(segmenter.model.record.label_set)
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -160,10 +179,12 @@ def _image(frame: Frame, segmenter: Segmenter, options: argparse.Namespace) -> d
         image, truth = frame.load()
     except SegnodeError as error:
         raise _UnreadableError(str(error)) from error
+    if truth is not None and segmenter.grouping is not None:
+        truth = segmenter.grouping.apply(truth)
     found = segmenter.segment(image)
     made = pictures(
         image, found, truth, segmenter.label_set, saves=options.save or SAVES,
-        alpha=options.alpha, measure=options.uncertainty,
+        alpha=options.alpha, measure=options.uncertainty or 'entropy',
     )
     written = []
     for kind, picture in made.items():
@@ -200,7 +221,7 @@ def _video(frame: Frame, segmenter: Segmenter, options: argparse.Namespace) -> d
             found = segmenter.segment(image)
             files.add(pictures(
                 image, found, None, segmenter.label_set, saves=options.save or VIDEO_SAVES,
-                alpha=options.alpha, measure=options.uncertainty,
+                alpha=options.alpha, measure=options.uncertainty or 'entropy',
             ))
             counts = counts + _counts(found.labels)
             for stage, value in found.timing.items():

@@ -8,6 +8,8 @@ from torch import fx, Tensor
 
 from segnode.networks.pooling import pooling_matrix, PyramidPooling, weigh
 
+fx.wrap('pooling_matrix')  # a leaf only in the modules that say so, its own and this one
+
 
 def aspect_pool(x: Tensor, bins: int) -> Tensor:
     """Average over a grid: (N, C, H, W) -> (N, C, bins, round(bins W / H)).

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.blocks import conv_norm, same_conv
+from segnode.networks.blocks import conv_norm, init_kaiming, same_conv
 
 # Forms of a ResNet by the letters that Gluon's model zoo gave them and timm keeps (timm/models/
 # resnet.py): channels of the deep stem's three convolutions, () being the one 7x7 convolution,
@@ -239,26 +239,3 @@ def _stem(stem: tuple[int, ...], width: int) -> tuple[nn.Module, int]:
         *conv_norm(3, first, 3, 2), *conv_norm(first, second, 3), same_conv(second, third, 3)
     )
     return layers, third
-
-
-def init_kaiming(module: nn.Module) -> None:
-    """Initialise as torchvision's ResNet: Kaiming normal kernels (fan out), zero biases."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-
-
-def enlarge(x: Tensor, factor: int, *, align_corners: bool = False) -> Tensor:
-    """Bilinear enlargement: (N, C, H, W) -> (N, C, factor * H, factor * W)."""
-    return F.interpolate(
-        x, scale_factor=float(factor), mode='bilinear', align_corners=align_corners
-    )
-
-
-def resize_like(x: Tensor, other: Tensor, *, align_corners: bool = False) -> Tensor:
-    """Bilinear resize of ``x`` to the height and width of ``other``."""
-    return F.interpolate(
-        x, size=(other.shape[2], other.shape[3]), mode='bilinear', align_corners=align_corners
-    )

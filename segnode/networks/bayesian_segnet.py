@@ -57,9 +57,9 @@ class BayesianSegNet(nn.Module):
     Kendall, Badrinarayanan, Cipolla: "Bayesian SegNet: Model Uncertainty in Deep Convolutional
     Encoder-Decoder Architectures for Scene Understanding" (arXiv 1511.02680, 2015).
     VGG16's convolutions and their mirror image, joined by max-unpooling; with dropout kept on
-    while predicting (see :meth:`sample_dropout`), several passes are samples of the posterior:
-    their mean softmax is the prediction, their variance the model's uncertainty. The deploy graph
-    does that where samples are asked for (``segnode.runtimes.monte_carlo``).
+    while predicting, several passes are samples of the posterior: their mean softmax is the
+    prediction, their variance the model's uncertainty. The deploy graph does that where samples
+    are asked for (``segnode.runtimes.monte_carlo``); in eval mode nothing is dropped.
 
     Args:
         num_classes: channels of the logits.
@@ -115,10 +115,6 @@ class BayesianSegNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-
-    def sample_dropout(self, on: bool = True) -> None:
-        """Let the six dropouts sample (or not), in eval mode too; ``eval()`` ends it."""
-        self.dropouts.train(on)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.normalise_input:

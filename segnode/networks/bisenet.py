@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import enlarge, init_kaiming, resnet
-from segnode.networks.blocks import conv_norm, global_average, upsample2
+from segnode.networks.backbones import resnet
+from segnode.networks.blocks import conv_norm, global_average, init_kaiming, resize, upsample2
 
 
 class AttentionRefinement(nn.Module):
@@ -53,7 +53,7 @@ class ContextPath(nn.Module):
         return self.up16(self._enlarge(self.refine16(c16) + y16)), y16
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        return upsample2(x) if self.nearest else enlarge(x, 2)
+        return upsample2(x) if self.nearest else resize(x, 2)
 
 
 class FeatureFusion(nn.Module):

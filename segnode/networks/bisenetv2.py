@@ -8,8 +8,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import init_kaiming
-from segnode.networks.blocks import conv_norm, global_average, max_pool2
+from segnode.networks.blocks import conv_norm, global_average, init_kaiming, max_pool2
 
 
 def _depthwise(

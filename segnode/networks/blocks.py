@@ -93,6 +93,17 @@ def conv_norm(
     )
 
 
+def norm_relu_conv(
+    in_channels: int, out_channels: int, kernel_size: int = 1, *, groups: int = 1
+) -> nn.Sequential:
+    """Batch normalisation, ReLU, convolution without bias: the pre-activated order."""
+    return nn.Sequential(
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(),
+        same_conv(in_channels, out_channels, kernel_size, groups=groups),
+    )
+
+
 def separable_conv(
     in_channels: int,
     out_channels: int,
@@ -274,9 +285,18 @@ class ReLU6(nn.Module):
         return F.relu6(x)
 
 
-def resize(x: Tensor, factor: float) -> Tensor:
-    """Bilinear, corners not aligned: (N, C, H, W) -> (N, C, factor * H, factor * W)."""
-    return F.interpolate(x, scale_factor=factor, mode='bilinear', align_corners=False)
+def resize(x: Tensor, factor: float, *, align_corners: bool = False) -> Tensor:
+    """Bilinear: (N, C, H, W) -> (N, C, factor * H, factor * W)."""
+    return F.interpolate(
+        x, scale_factor=float(factor), mode='bilinear', align_corners=align_corners
+    )
+
+
+def resize_like(x: Tensor, other: Tensor, *, align_corners: bool = False) -> Tensor:
+    """Bilinear, to the height and width of ``other``."""
+    return F.interpolate(
+        x, size=(other.shape[2], other.shape[3]), mode='bilinear', align_corners=align_corners
+    )
 
 
 def upsample2(x: Tensor) -> Tensor:
@@ -299,5 +319,14 @@ def init_keras(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """Initialise as torchvision's ResNet: Kaiming normal kernels (fan out), zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

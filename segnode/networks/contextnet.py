@@ -97,4 +97,4 @@ class ContextNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         deep = self.deep(resize(x, 1.0 / self.shrink))
         detail = self.from_shallow(self.shallow(x))
-        return self.classifier(detail + self.from_deep(resize(deep, float(self.shrink))))
+        return self.classifier(detail + self.from_deep(resize(deep, self.shrink)))

@@ -8,26 +8,14 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge, init_kaiming, resize_like
-from segnode.networks.blocks import conv_norm, global_average
-
-
-def norm_relu_conv(
-    in_channels: int, out_channels: int, kernel_size: int = 1, *, groups: int = 1
-) -> nn.Sequential:
-    """Batch normalisation, ReLU, convolution without bias: the pre-activated order."""
-    return nn.Sequential(
-        nn.BatchNorm2d(in_channels),
-        nn.ReLU(),
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            padding=kernel_size // 2,
-            groups=groups,
-            bias=False,
-        ),
-    )
+from segnode.networks.blocks import (
+    conv_norm,
+    global_average,
+    init_kaiming,
+    norm_relu_conv,
+    resize,
+    resize_like,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -270,17 +258,17 @@ class DDRNet23Slim(DualResolutionNet):
 
         low = self.low3(common)
         high = self.high3(common)
-        high_fused = high + enlarge(self.up3(F.relu(low)), 2)
+        high_fused = high + resize(self.up3(F.relu(low)), 2)
         low_fused = low + self.down3(F.relu(high))
         tap = high_fused
 
         low = self.low4(F.relu(low_fused))
         high = self.high4(F.relu(high_fused))
-        high_fused = high + enlarge(self.up4(F.relu(low)), 4)
+        high_fused = high + resize(self.up4(F.relu(low)), 4)
         low_fused = low + self.down4(F.relu(high))
 
         context = self.context(self.low5(F.relu(low_fused)))
-        logits = self.head(self.high5(F.relu(high_fused)) + enlarge(context, 8))
+        logits = self.head(self.high5(F.relu(high_fused)) + resize(context, 8))
         if self.training and self.auxiliary is not None:
             return logits, self.auxiliary(tap)
         return logits

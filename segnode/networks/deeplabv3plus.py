@@ -9,8 +9,14 @@ from collections.abc import Callable
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import enlarge, init_kaiming
-from segnode.networks.blocks import conv_bn, global_average, separable_conv_bn
+from segnode.networks.blocks import (
+    conv_bn,
+    global_average,
+    init_kaiming,
+    resize,
+    same_conv,
+    separable_conv_bn,
+)
 from segnode.networks.mobilenetv2 import MobileNetV2
 from segnode.networks.xception import split_separable, Xception65
 
@@ -27,10 +33,7 @@ def _split(in_channels: int, out_channels: int, dilation: int) -> nn.Module:
 
 
 def _bare(in_channels: int, out_channels: int, dilation: int) -> nn.Module:
-    depthwise = nn.Conv2d(
-        in_channels, in_channels, 3,
-        padding=dilation, dilation=dilation, groups=in_channels, bias=False,
-    )
+    depthwise = same_conv(in_channels, in_channels, 3, dilation=dilation, groups=in_channels)
     pointwise = conv_bn(in_channels, out_channels, bias=False, activation=nn.ReLU)
     return nn.Sequential(depthwise, *pointwise)
 
@@ -93,7 +96,7 @@ class Decoder(nn.Module):
         self.classifier = nn.Conv2d(WIDTH, num_classes, 1)
 
     def forward(self, low: Tensor, deep: Tensor) -> Tensor:
-        joined = torch.cat([enlarge(self.aspp(deep), 4), self.low(low)], 1)
+        joined = torch.cat([resize(self.aspp(deep), 4), self.low(low)], 1)
         return self.classifier(self.fuse(joined))
 
 

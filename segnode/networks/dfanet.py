@@ -7,8 +7,7 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import enlarge, init_kaiming
-from segnode.networks.blocks import conv_norm, global_average
+from segnode.networks.blocks import conv_norm, global_average, init_kaiming, resize
 
 
 class ReluSeparable(nn.Sequential):
@@ -178,15 +177,15 @@ class DFANet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         e2a, e3a, e4a, deep_a = self.stage1(self.stem(x))
-        joined = torch.cat([e2a, enlarge(deep_a, 4)], 1)
+        joined = torch.cat([e2a, resize(deep_a, 4)], 1)
         e2b, e3b, e4b, deep_b = self.stage2(joined, e3a, e4a)
-        joined = torch.cat([e2b, enlarge(deep_b, 4)], 1)
+        joined = torch.cat([e2b, resize(deep_b, 4)], 1)
         e2c, _, _, deep_c = self.stage3(joined, e3b, e4b)
 
         shallow, deep = self.shallow, self.deep
-        out = shallow[0](e2a) + enlarge(shallow[1](e2b), 2) + enlarge(shallow[2](e2c), 4)
-        out = self.fuse(out) + enlarge(deep[0](deep_a), 4)
-        out = out + enlarge(deep[1](deep_b), 8) + enlarge(deep[2](deep_c), 16)
+        out = shallow[0](e2a) + resize(shallow[1](e2b), 2) + resize(shallow[2](e2c), 4)
+        out = self.fuse(out) + resize(deep[0](deep_a), 4)
+        out = out + resize(deep[1](deep_b), 8) + resize(deep[2](deep_c), 16)
         logits = self.classifier(out)
         if self.training and len(self.auxiliary) > 0:
             return logits, self.auxiliary[0](deep_a), self.auxiliary[1](deep_b)

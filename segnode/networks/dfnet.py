@@ -10,8 +10,8 @@ import torch
 from torch import nn, Tensor
 
 from segnode.networks.aspect_pooling import AspectPyramid
-from segnode.networks.backbones import BasicBlock, enlarge, init_kaiming
-from segnode.networks.blocks import conv_norm
+from segnode.networks.backbones import BasicBlock
+from segnode.networks.blocks import conv_norm, init_kaiming, resize
 
 # Channels of the blocks of the stages at 1/8, 1/16 and 1/32; each stage's first block halves.
 DF1 = ((64, 64, 64), (128, 128, 128), (256, 256, 256, 512))
@@ -76,7 +76,7 @@ class FusionNode(nn.Module):
         self.fuse = conv_norm(2 * width, width, 3)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        enlarged = enlarge(self.project(coarse), 2)
+        enlarged = resize(self.project(coarse), 2)
         return self.fuse(torch.cat([self.lateral(fine), enlarged], 1))
 
 

@@ -8,8 +8,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import init_kaiming
-from segnode.networks.blocks import same_conv
+from segnode.networks.blocks import init_kaiming, same_conv
 
 DILATIONS = (1, 2, 4, 8, 16)
 
@@ -146,6 +145,7 @@ class ESPNet(nn.Module):
         width: channels of the decoder and of the encoder's scores, by default ``num_classes``.
             More of them than classes is what is left of the authors' weights, which were trained
             with void as a class, when that output is dropped: the last layer alone gets smaller.
+            torch2trt does not convert a last layer of that kind, ONNX does.
 
     Shape:
         float (N, 3, H, W), H and W multiples of 8 -> logits (N, num_classes, H, W).

@@ -9,8 +9,7 @@ import functools
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge
-from segnode.networks.blocks import conv_norm
+from segnode.networks.blocks import conv_norm, resize
 from segnode.networks.pooling import PyramidPooling
 from segnode.networks.separable_blocks import bottlenecks, ds_conv
 
@@ -118,7 +117,7 @@ class FastSCNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         high = self.stem(x)
         low = self.projection(self.pyramid(self.bottlenecks(high)))
-        low_enlarged = enlarge(low, 4, align_corners=self.align_corners)
+        low_enlarged = resize(low, 4, align_corners=self.align_corners)
         logits = self.classifier(F.relu(self.high(high) + self.low(low_enlarged)))
         if not self.training or self.auxiliary is None:
             return logits

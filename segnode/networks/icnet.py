@@ -7,8 +7,8 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge, init_kaiming, resize_like, ResNet
-from segnode.networks.blocks import conv_norm
+from segnode.networks.backbones import ResNet
+from segnode.networks.blocks import conv_norm, init_kaiming, resize, resize_like
 from segnode.networks.pooling import grid_enlarge, grid_pool, PyramidPooling
 
 BINS = (1, 2, 3, 6)
@@ -149,7 +149,7 @@ class ICNet(nn.Module):
         small = self.backbone.stage(4)(self.backbone.stage(3)(small))
         fused16, coarse16 = self.fuse16(self.pyramid(small), self.tap(medium))
         fused8, coarse8 = self.fuse8(fused16, self.detail(x))
-        logits = self.classifier(enlarge(fused8, 2, align_corners=True))
+        logits = self.classifier(resize(fused8, 2, align_corners=True))
         if self.training and len(self.auxiliary):
             coarse = (coarse8, coarse16)
             return (logits, *(head(part) for head, part in zip(self.auxiliary, coarse)))
@@ -206,4 +206,4 @@ class ICNetFull(ICNet):
 
 
 def _halve(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=0.5, mode='bilinear', align_corners=True)
+    return resize(x, 0.5, align_corners=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import nn, Tensor
 
-from segnode.networks.backbones import enlarge, init_kaiming, resnet
-from segnode.networks.blocks import conv_norm
+from segnode.networks.backbones import resnet
+from segnode.networks.blocks import conv_norm, init_kaiming, resize
 
 TAP_STRIDES = (4, 8, 16, 32)
 LEVEL_STRIDES = (8, 16, 32, 64)
@@ -82,7 +82,7 @@ class UpsamplingStream(nn.Module):
     def forward(self, levels: list[Tensor]) -> Tensor:
         out = self.convs[3](levels[3])
         for index in (2, 1, 0):
-            out = self.convs[index](levels[index] + enlarge(out, 2))
+            out = self.convs[index](levels[index] + resize(out, 2))
         return self.classifier(out)
 
 

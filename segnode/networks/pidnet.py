@@ -8,12 +8,10 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge, init_kaiming
-from segnode.networks.blocks import conv_norm
+from segnode.networks.blocks import conv_norm, init_kaiming, norm_relu_conv, resize
 from segnode.networks.ddrnet import (
     Bottleneck,
     DualResolutionNet,
-    norm_relu_conv,
     PooledContext,
     residual_stage,
     ResidualBlock,
@@ -41,9 +39,9 @@ class PixelAttentionFusion(nn.Module):
         self.coarse = conv_norm(channels, inner, activation=None)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        agreement = self.fine(fine) * enlarge(self.coarse(coarse), self.factor)
+        agreement = self.fine(fine) * resize(self.coarse(coarse), self.factor)
         gate = torch.sigmoid(torch.sum(agreement, dim=1, keepdim=True))
-        return (1.0 - gate) * fine + gate * enlarge(coarse, self.factor)
+        return (1.0 - gate) * fine + gate * resize(coarse, self.factor)
 
 
 class ParallelContextModule(PooledContext):
@@ -157,14 +155,14 @@ class PIDNetS(DualResolutionNet):
 
         i = F.relu(self.i3(common))
         p = F.relu(self.pag3(self.p3(common), self.i3_to_p(i)))
-        d = F.relu(self.d3(common) + enlarge(self.i3_to_d(i), 2))
+        d = F.relu(self.d3(common) + resize(self.i3_to_d(i), 2))
         detail_tap = p
 
         i = F.relu(self.i4(i))
         p = F.relu(self.pag4(self.p4(p), self.i4_to_p(i)))
-        d = F.relu(self.d4(d) + enlarge(self.i4_to_d(i), 4))
+        d = F.relu(self.d4(d) + resize(self.i4_to_d(i), 4))
 
-        context = enlarge(self.context(self.i5(i)), 8)
+        context = resize(self.context(self.i5(i)), 8)
         logits = self.head(self.fusion(self.p5(p), context, self.d5(d)))
         if self.training and self.auxiliary is not None:
             return logits, self.auxiliary['detail'](detail_tap), self.auxiliary['boundary'](d)

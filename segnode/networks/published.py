@@ -126,7 +126,7 @@ PUBLISHED: dict[str, tuple[Published, ...]] = {
         note=f'output stride 16, {_PRETRAINED}', val=78.79,
     ),
     'deeplabv3plus_mobilenetv2': _cityscapes(
-        'github SkyWa7ch3r/ImageSegmentation', val=42.3
+        'github SkyWa7ch3r/ImageSegmentation', of=REIMPLEMENTATION, val=42.3
     ),
     'icnet': (
         *_cityscapes(_ICNET, (1025, 2049), val=67.7),

@@ -11,11 +11,11 @@ import torch
 from torch import fx, nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge
 from segnode.networks.blocks import (
     conv_bn,
     DilatedCascade,
     init_keras,
+    resize,
     separable_conv_bn,
     upsample2,
 )
@@ -105,7 +105,7 @@ class ShortTermDenseBottleneck(nn.Module):
         near = self.unit1(x)
         wide = self.unit2(near)
         if self.stride > 1:
-            wide = enlarge(wide, self.stride)
+            wide = resize(wide, self.stride)
         out = near + self.unit3(wide)
         return out if self.stride > 1 else out + x
 
@@ -173,8 +173,8 @@ class SDBNetV2(nn.Module):
 
     Published (theirs, not ours): Cityscapes test 72.4 mIoU at 1024x2048, BDD100K val 57.0 at
     768x1280, KITTI test 56.8 at 384x1280, CamVid test 75.0 at 640x896 (pretrained on
-    Cityscapes); 1.5 M parameters, 44.4 GFLOPs at 1024x2048 in TensorFlow's counting, two for a
-    multiply-add (the README of github tanmaysingha/SDBNetV2).
+    Cityscapes); 1.5 M parameters, 44.4 GFLOPs at 1024x2048 in TensorFlow's counting: two for a
+    multiply-add, and the additions of poolings (the README of github tanmaysingha/SDBNetV2).
 
     Reference:
         architecture: the authors' notebook (github tanmaysingha/SDBNetV2, e6d9940,

@@ -7,7 +7,6 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from segnode.networks.backbones import enlarge
 from segnode.networks.blocks import (
     conv_bn,
     DilatedCascade,
@@ -15,6 +14,7 @@ from segnode.networks.blocks import (
     init_keras,
     inverted_residuals,
     max_pool2,
+    resize,
     separable_conv_bn,
     upsample2,
 )
@@ -43,7 +43,7 @@ class Reentry(nn.Module):
         self.project = nn.Conv2d(channels, CHANNELS[level], 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.smooth(enlarge(x, self.factor)))
+        return self.project(self.smooth(resize(x, self.factor)))
 
 
 class SubEncoders(nn.Module):
@@ -189,8 +189,9 @@ class SFRSeg(nn.Module):
     Published (theirs, not ours): Cityscapes test 70.6 mIoU at 1024x2048 from the fine labels
     alone, KITTI test 49.3 at 384x1280, CamVid (11 classes, pretrained on the same classes of
     Cityscapes) test 74.7 at 640x896; 1.6 M parameters, 37.9 GFLOPs at 1024x2048 in TensorFlow's
-    counting, two for a multiply-add; 54 images/s at 1024x2048, TensorRT FP16, TITAN RTX, batch
-    4 (README, supplement and notebooks of github tanmaysingha/SFRSeg).
+    counting: two for a multiply-add, and the additions of poolings; 54 images/s at 1024x2048,
+    TensorRT FP16, TITAN RTX, batch 4 (README, supplement and notebooks of github
+    tanmaysingha/SFRSeg).
 
     Reference:
         architecture: the authors' models/SFRSeg.py (github tanmaysingha/SFRSeg, 432377d), run

@@ -8,8 +8,8 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from segnode.networks.aspect_pooling import AspectPyramid
-from segnode.networks.backbones import enlarge, init_kaiming, resnet
-from segnode.networks.ddrnet import norm_relu_conv
+from segnode.networks.backbones import resnet
+from segnode.networks.blocks import init_kaiming, norm_relu_conv, resize
 
 
 class SpatialPyramid(nn.Sequential):
@@ -44,7 +44,7 @@ class UpsamplingModule(nn.Module):
         self.blend = norm_relu_conv(channels, channels, 3)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.blend(enlarge(x, 2) + self.project(skip))
+        return self.blend(resize(x, 2) + self.project(skip))
 
 
 class SwiftNet(nn.Module):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 import importlib
+import inspect
 from typing import Any, TYPE_CHECKING
 
 from segnode.dependencies import require
@@ -183,8 +184,9 @@ NETWORKS: dict[str, NetworkInfo] = {
         ),
         _entry(
             'icnet', 'icnet', 'ICNet', 6_699_987, 29_028_777_984, 4, 32,
-            'ICNet for real-time semantic segmentation on high-resolution images, ECCV '
-            '2018, arXiv 1704.08545; github hszhao/ICNet dd2bf78', backbone='resnet50',
+            'Zhao, Qi, Shen, Shi, Jia: ICNet for Real-Time Semantic Segmentation on '
+            'High-Resolution Images, ECCV 2018, arXiv 1704.08545; github hszhao/ICNet dd2bf78',
+            backbone='resnet50',
         ),
         _entry(
             'icnet_full', 'icnet', 'ICNetFull', 47_484_339, 128_624_623_616, 4, 32,
@@ -192,8 +194,8 @@ NETWORKS: dict[str, NetworkInfo] = {
         ),
         _entry(
             'df1seg', 'dfnet', 'DF1Seg', 13_107_243, 41_555_034_112, 8, 32,
-            'Partial Order Pruning: for Best Speed/Accuracy Trade-off in Neural '
-            'Architecture Search, CVPR 2019, arXiv 1903.03777; github '
+            'Li, Zhou, Pan, Feng: Partial Order Pruning: for Best Speed/Accuracy Trade-off in '
+            'Neural Architecture Search, CVPR 2019, arXiv 1903.03777; github '
             'lixincn2015/Partial-Order-Pruning e136726', backbone='df1',
         ),
         _entry(
@@ -206,18 +208,21 @@ NETWORKS: dict[str, NetworkInfo] = {
         ),
         _entry(
             'bisenet', 'bisenet', 'BiSeNet', 13_340_563, 118_338_322_432, 8, 32,
-            'Bilateral segmentation network for real-time semantic segmentation, ECCV 2018, '
-            'arXiv 1808.00897; github CoinCheung/BiSeNet 6b4b67a',
+            'Yu, Wang, Peng, Gao, Yu, Sang: BiSeNet: Bilateral Segmentation Network for '
+            'Real-time Semantic Segmentation, ECCV 2018, arXiv 1808.00897; github '
+            'CoinCheung/BiSeNet 6b4b67a',
             backbone='resnet18', backbone_parts=('context.backbone',),
         ),
         _entry(
             'bisenetv2', 'bisenetv2', 'BiSeNetV2', 3_358_627, 98_413_199_360, 8, 32,
-            'BiSeNet V2, IJCV 2021, arXiv 2004.02147; github CoinCheung/BiSeNet 6b4b67a',
+            'Yu, Gao, Wang, Yu, Shen, Sang: BiSeNet V2: Bilateral Network with Guided '
+            'Aggregation for Real-time Semantic Segmentation, IJCV 2021, arXiv 2004.02147; '
+            'github CoinCheung/BiSeNet 6b4b67a',
         ),
         _entry(
             'dfanet_a', 'dfanet', 'DFANet', 1_831_051, 7_335_736_320, 4, 64,
-            'Deep feature aggregation for real-time semantic segmentation, CVPR 2019; after '
-            'github lxtGH/Fast_Seg 7895738',
+            'Li, Xiong, Fan, Sun: DFANet: Deep Feature Aggregation for Real-Time Semantic '
+            'Segmentation, CVPR 2019, arXiv 1904.02216; after github lxtGH/Fast_Seg 7895738',
             backbone='xception_a', backbone_parts=('stem', 'stage1'),
         ),
         _entry(
@@ -236,14 +241,16 @@ NETWORKS: dict[str, NetworkInfo] = {
         ),
         _entry(
             'swiftnet', 'swiftnet', 'SwiftNet', 11_797_071, 103_566_133_248, 4, 32,
-            'In Defense of Pre-trained ImageNet Architectures for Real-time Semantic '
-            'Segmentation of Road-driving Images, CVPR 2019; github orsic/swiftnet 2b88990',
+            'Orsic, Kreso, Bevandic, Segvic: In Defense of Pre-trained ImageNet Architectures '
+            'for Real-time Semantic Segmentation of Road-driving Images, CVPR 2019, arXiv '
+            '1903.08469; github orsic/swiftnet 2b88990',
             backbone='resnet18',
         ),
         _entry(
             'msfnet', 'msfnet', 'MSFNet', 12_126_035, 86_069_477_376, 8, 64,
-            'our proposal after Real-Time Semantic Segmentation via Multiply Spatial Fusion '
-            'Network, 2019, arXiv 1911.07217 (no code published, details not settled)',
+            'our proposal after Si, Zhang, Lv, Yu, Lu: Real-Time Semantic Segmentation via '
+            'Multiply Spatial Fusion Network, 2019, arXiv 1911.07217 (no code published, details '
+            'not settled)',
             backbone='resnet18',
         ),
         _entry(
@@ -306,6 +313,13 @@ def create(name: str, num_classes: int, /, **args: Any) -> nn.Module:
         raise SegnodeError(f'{name} needs 1 to 255 classes, not {num_classes}')
     require('torch', f'building the network {name}')
     network_class = getattr(importlib.import_module(info.module), info.cls)
+    known = list(inspect.signature(network_class).parameters)[1:]
+    unknown = [argument for argument in args if argument not in known]
+    if unknown:
+        raise SegnodeError(
+            f'{name} does not take these arguments: {", ".join(unknown)}; it takes '
+            f'{", ".join(known) or "none"}'
+        )
     try:
         network: nn.Module = network_class(num_classes, **args)
     except (TypeError, ValueError) as error:

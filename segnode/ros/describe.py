@@ -56,6 +56,7 @@ TABLES: dict[str, Callable[[], str]] = {
     'launch arguments': launch_arguments.markdown_table,
     'player parameters': lambda: own_parameters.markdown_table(own_parameters.PLAYER),
     'recorder parameters': lambda: own_parameters.markdown_table(own_parameters.RECORDER),
+    'points parameters': lambda: own_parameters.markdown_table(own_parameters.POINTS),
     'label sets': label_set_table,
     'networks': network_table,
 }

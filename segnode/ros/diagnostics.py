@@ -43,6 +43,7 @@ class Situation:
     activity: str = ''  # what a transition is busy with: 'loading model fsffnet, 12 s'
     failure: str = ''  # why the last transition failed, or why there is no subscription
     untrained: bool = False
+    degraded: str = ''  # which runtimes failed, and what runs instead
     mismatches: tuple[str, ...] = ()  # of QoS, a sentence each
     limits: Limits = field(default_factory=Limits)
     facts: tuple[tuple[str, str], ...] = ()
@@ -55,6 +56,8 @@ def assess(situation: Situation, health: Snapshot) -> tuple[bytes, str]:
     found: list[tuple[bytes, str]] = []
     if situation.untrained:
         found.append((WARN, 'random weights: the masks mean nothing'))
+    if situation.degraded:
+        found.append((WARN, situation.degraded))
     if situation.activity or situation.state != 'active':
         found.append((OK, situation.activity or situation.state))
     else:

@@ -16,8 +16,9 @@ from segnode.ros.parameters import BY_NAME
 
 # Parameters of the node that are worth an argument; the others are set in params_file.
 NODE_PARAMETERS: tuple[str, ...] = (
-    'model', 'runtime', 'labels_at', 'input_transport', 'image_reliability', 'confidence',
-    'uncertainty', 'samples', 'overlay_alpha', 'max_rate', 'allow_random_weights', 'autostart',
+    'model', 'runtime', 'labels_at', 'label_grouping', 'rotation', 'ego_mask',
+    'input_transport', 'image_reliability', 'confidence', 'uncertainty', 'samples',
+    'overlay_alpha', 'max_rate', 'allow_random_weights', 'autostart',
 )
 BOOLEAN = ('true', 'false')
 
@@ -50,6 +51,13 @@ ARGUMENTS: tuple[LaunchArgument, ...] = (
         'this name: /compressed is appended to it.'),
     LaunchArgument(
         'camera_info', '', "Topic of the camera's calibration; empty: beside the image topic."),
+    LaunchArgument(
+        'depth', '',
+        'Topic of depth images that show what the camera shows (registered to it). Given: also '
+        'start segment_points, which makes point clouds of them and the labels; empty: do not.'),
+    LaunchArgument(
+        'depth_camera_info', '',
+        "Topic of the depth images' calibration; empty: beside the depth topic."),
     LaunchArgument('namespace', '', 'Namespace of the node and of its relative topics.'),
     LaunchArgument(
         'params_file', '{config}/segment.yaml', 'YAML file with the parameters of the node.'),
@@ -111,6 +119,22 @@ def player_parameters(values: Mapping[str, str]) -> dict[str, Any]:
         'compressed': values['input_transport'] == 'compressed',
         'wait_for_subscribers': 1,
     }
+
+
+def points_parameters(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters of segment_points, which names the classes as the node does.
+
+    Raises:
+        SegnodeError: as node_parameters.
+    """
+    shared = {name: values[name] for name in ('model', 'label_grouping') if values[name]}
+    return {**shared, **clock_parameters(values)}
+
+
+def points_remappings(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the remappings of segment_points."""
+    depth = values['depth']
+    return [('depth', depth), ('camera_info', values['depth_camera_info'] or beside(depth))]
 
 
 def node_remappings(values: Mapping[str, str]) -> list[tuple[str, str]]:

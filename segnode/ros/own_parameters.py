@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of the small nodes, player and recorder: one table each, read once at start.
+"""Parameters of the small nodes (player, recorder, segment_points): one table each, read at start.
 
 The tables need no ROS, so that the README can be made from them anywhere.
 """
@@ -44,6 +44,24 @@ RECORDER = (
     OwnParameter('settle', 3.0, 'Seconds to wait for more after the player has said that it is at '
                  'its end.'),
     OwnParameter('progress', False, 'Print a line `recorded N` for each frame.'),
+)
+POINTS = (
+    OwnParameter('model', 'fsffnet', "As the segment node's, for the names and colours of the "
+                 'classes; or a label set by name or .yaml file.'),
+    OwnParameter('label_grouping', '', "As the segment node's."),
+    OwnParameter('classes', '', 'Names, separated by commas, of the classes whose points are '
+                 'wanted; empty: all, and the unlabelled.'),
+    OwnParameter('organized', False, 'Rows and columns like the depth image, NaN where there is no '
+                 'point; false: only the points that there are.'),
+    OwnParameter('stride', 1, 'Of every so many rows and columns of the depth image one.'),
+    OwnParameter('max_depth', 0.0, 'Metres ahead beyond which there is no point; 0 is no limit.'),
+    OwnParameter('slop', 0.0, 'Seconds by which the stamps of mask and depth image may differ; 0 '
+                 'asks for equal ones.'),
+    OwnParameter('queue_size', 30, 'Depth images, and masks, that wait for their other half at '
+                 'most; enough for the time that the network takes.'),
+    OwnParameter('reliability', 'auto', 'Reliability asked of the publishers of masks and depth '
+                 'images; auto: reliable where all of them offer it.',
+                 choices=('auto', 'reliable', 'best_effort')),
 )
 
 

@@ -14,17 +14,19 @@ import math
 from typing import Any, TYPE_CHECKING
 
 from segnode.errors import SegnodeError
+from segnode.record import FIT_CHOICES
 from segnode.ros.input_choice import TRANSPORTS
 from segnode.runtimes import DEVICES, PRECISIONS, RUNTIMES
 from segnode.runtimes.base import LABELS_AT
 from segnode.uncertainty import DEFAULT_SAMPLES, MAX_SAMPLES, MEASURES, MIN_SAMPLES
+from segnode.view import checked_roi, ROTATIONS, WHOLE
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
-Value = Any  # bool | int | float | str | list[int]
+Value = Any  # bool | int | float | str | list[int] | list[float]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class ParameterSpec:
 
     @property
     def type_name(self) -> str:
-        """Return the type as ROS users write it: bool, integer, double, string, integer array."""
+        """Return the type as ROS users write it: bool, integer, double, string, ... array."""
         if isinstance(self.default, bool):
             return 'bool'
         if isinstance(self.default, int):
@@ -51,7 +53,7 @@ class ParameterSpec:
             return 'double'
         if isinstance(self.default, str):
             return 'string'
-        return 'integer array'
+        return 'double array' if isinstance(self.default[0], float) else 'integer array'
 
     @property
     def allowed(self) -> str:
@@ -77,6 +79,13 @@ class ParameterSpec:
                 return told
         if self.name == 'model' and not value.strip():
             return told
+        if self.name == 'rotation' and value not in ROTATIONS:
+            return told
+        if self.name == 'roi':
+            try:
+                checked_roi(value)
+            except SegnodeError:
+                return told
         return None
 
 
@@ -94,27 +103,57 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         choices=tuple(RUNTIMES), read_only=True),
     ParameterSpec(
         'device', 'auto',
-        'Where pytorch and onnx run: on the CPU, on a CUDA GPU, or (onnx alone) in TensorRT inside '
-        'of ONNX Runtime; auto takes CUDA where it works.',
+        'Where pytorch and onnx run: on the CPU, on a CUDA GPU, or (onnx alone) in TensorRT '
+        'inside of ONNX Runtime; auto takes CUDA where it works.',
         choices=DEVICES, read_only=True),
     ParameterSpec(
         'precision', 'auto',
-        'What the runtime computes in, where it has a choice: openvino fp32 and bf16, tensorrt '
-        'fp32, fp16 and int8; auto leaves it to the runtime.',
+        'What the runtime computes in, where it has a choice: tensorrt fp32, fp16 and int8, '
+        'torch2trt fp32 and fp16, pytorch on a GPU fp32, fp16 and bf16, openvino fp32 and bf16; '
+        'auto leaves it to the runtime.',
         choices=PRECISIONS, read_only=True),
+    ParameterSpec(
+        'dla_core', -1,
+        "Core of a Jetson's deep learning accelerators that tensorrt builds for; -1 is the GPU.",
+        minimum=-1, maximum=7, read_only=True),
+    ParameterSpec(
+        'workspace', 0,
+        'MiB of scratch memory that an operation of tensorrt may take; 0 is all that there is.',
+        minimum=0, maximum=100000, read_only=True),
     ParameterSpec(
         'input_size', [0, 0],
         "Network input height and width in pixels; [0, 0] is the model's own.",
         read_only=True, constraint='[height, width] with both above 0, or [0, 0]'),
     ParameterSpec(
-        'fit', 'stretch',
-        'How an image of another shape is brought to the network input size.',
-        choices=('stretch', 'letterbox', 'crop'), read_only=True),
+        'fit', 'model',
+        'How an image of another shape is brought to the network input size; model is as the '
+        'model was validated.',
+        choices=FIT_CHOICES, read_only=True),
     ParameterSpec(
         'labels_at', 'image',
         "Size of all masks but the overlay: the image's, that of the network's input, or 1/4 or "
         '1/8 of the latter, which is faster and coarser. They show the whole image in any case.',
         choices=tuple(LABELS_AT), read_only=True),
+    ParameterSpec(
+        'label_grouping', '',
+        'Built-in label grouping (driving) or the path of a .yaml file: groups to give in place '
+        "of the model's classes, in all masks and in label_info; empty: the classes.",
+        read_only=True),
+    ParameterSpec(
+        'roi', list(WHOLE),
+        'Region of the image that the network is to see, in pixels, or as fractions of the image '
+        'where height and width are at most 1; labels are 255 elsewhere.',
+        read_only=True, constraint='[top, left, height, width] inside of the image'),
+    ParameterSpec(
+        'rotation', 0,
+        'Degrees clockwise by which the image is turned before the network, and the masks turned '
+        'back, for a camera that is mounted turned: 90 where the sky is on the left.',
+        read_only=True, constraint='one of ' + ', '.join(map(str, ROTATIONS))),
+    ParameterSpec(
+        'ego_mask', '',
+        'Path of a picture that is nonzero where the vehicle itself is seen, of any size; labels '
+        'are 255 there. Empty: none.',
+        read_only=True),
     ParameterSpec(
         'threads', 0,
         'CPU threads of the runtime; 0 leaves the choice to it.',
@@ -279,8 +318,13 @@ def _whole_number_as_double(parameter: Parameter) -> Parameter:
     """Take `max_rate:=10` for what is meant; ROS would refuse an integer for a double."""
     from rclpy.parameter import Parameter
     spec = BY_NAME.get(parameter.name)
-    if spec is None or spec.type_name != 'double':
+    if spec is None or spec.type_name not in ('double', 'double array'):
         return parameter
+    if spec.type_name == 'double array':
+        if parameter.type_ != Parameter.Type.INTEGER_ARRAY:
+            return parameter
+        doubles = [float(number) for number in parameter.value]
+        return Parameter(parameter.name, Parameter.Type.DOUBLE_ARRAY, doubles)
     if parameter.type_ != Parameter.Type.INTEGER:
         return parameter
     return Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value))
@@ -290,7 +334,7 @@ def _check_start_value(spec: ParameterSpec, value: Value) -> None:
     value = list(value) if isinstance(spec.default, list) and hasattr(value, '__iter__') else value
     same = type(value) is type(spec.default)
     if isinstance(spec.default, list) and same:
-        same = all(type(number) is int for number in value)
+        same = all(type(number) is type(spec.default[0]) for number in value)
     if not same:
         raise SegnodeError(
             f"parameter '{spec.name}' must be of type {spec.type_name}"

@@ -97,7 +97,7 @@ class Bar:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    from segnode.fitting import FITS
+    from segnode.record import FIT_CHOICES
     from segnode.ros.bags.cameras import NAMING
     from segnode.ros.bags.options import OUTPUTS, STORAGES
     from segnode.runtimes import RUNTIMES
@@ -138,8 +138,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument('--model', default='fsffnet',
                       help='name or path of a model (default: %(default)s)')
     made.add_argument('--runtime', default='auto', choices=RUNTIMES)
-    made.add_argument('--fit', default='stretch', choices=FITS,
-                      help="how an image is brought to the network's input size")
+    made.add_argument('--fit', default='model', choices=FIT_CHOICES,
+                      help="how an image is brought to the network's input size; model: as the "
+                      'model was validated')
     made.add_argument('--allow-random-weights', action='store_true',
                       help='run a network that nobody trained where there are no weights')
     made.add_argument('--workers', type=_count, default=0, metavar='N',

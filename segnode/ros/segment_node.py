@@ -11,7 +11,6 @@ import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import (
@@ -34,6 +33,7 @@ from segnode.ros.qos_mismatch import QosMismatches
 from segnode.ros.resources import cache_state, resident_memory
 from segnode.ros.transitions import told, Transitions
 from segnode.ros.worker import Worker
+from segnode.runtimes import progress
 from segnode.segmenter import Segmenter
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -180,17 +180,20 @@ class SegmentNode(LifecycleNode):
     def _load(self) -> Segmenter:
         size = tuple(self._value('input_size'))
         # Options that not every runtime has: a runtime refuses those that it lacks.
-        options = {name: self._value(name) for name in ('device', 'precision')
-                   if self._value(name) != 'auto'}
+        unset = {'device': 'auto', 'precision': 'auto', 'dla_core': -1, 'workspace': 0}
+        options = {name: self._value(name) for name, default in unset.items()
+                   if self._value(name) != default}
         segmenter = Segmenter.load(
             self._value('model'), runtime=self._value('runtime'),
             input_size=None if size == (0, 0) else (int(size[0]), int(size[1])),
             fit=self._value('fit'), labels_at=self._value('labels_at'),
             confidence=self._value('confidence'),
-            samples=self._samples(), threads=self._value('threads'),
+            samples=self._samples(), roi=self._value('roi'), rotation=self._value('rotation'),
+            ego_mask=self._value('ego_mask') or None,
+            label_grouping=self._value('label_grouping') or None, threads=self._value('threads'),
             allow_random_weights=self._value('allow_random_weights'), **options)
         # The first run allocates and chooses kernels; a camera image should not pay for it.
-        segmenter.segment(np.zeros((*segmenter.input_size, 3), np.uint8))
+        segmenter.warm_up()
         return segmenter
 
     def _samples(self) -> int:
@@ -290,6 +293,8 @@ class SegmentNode(LifecycleNode):
                      ('network input', f'{width} x {height}'),
                      ('labels at', segmenter.labels_at),
                      ('label set', segmenter.label_set.name)]
+            if segmenter.grouping is not None:
+                facts.append(('grouped from', segmenter.grouping.source.name))
             if self._samples():
                 facts.append(('samples per image', str(self._samples())))
         if self._cache_state:
@@ -303,9 +308,10 @@ class SegmentNode(LifecycleNode):
                   ('image reliability', self._input.reliability or 'not subscribed')]
         return diagnostics.Situation(
             state=self._state(),
-            activity='' if activity is None
-            else f'{activity[0]}, {time.monotonic() - activity[1]:.0f} s',
+            activity='' if activity is None else progress.current()
+            or f'{activity[0]}, {time.monotonic() - activity[1]:.0f} s',
             failure=self._failure or self._input.trouble, untrained=untrained,
+            degraded='' if segmenter is None else segmenter.warning,
             mismatches=tuple(self._mismatches.sentences()),
             limits=diagnostics.Limits(**{
                 limit.name: self._value(limit.name) for limit in fields(diagnostics.Limits)}),

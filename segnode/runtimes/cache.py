@@ -63,12 +63,12 @@ class Kept:
     Args:
         content: checked.
         facts: what was found out when it was made.
-        fresh: it was made just now.
+        path: where it lies; None where it could not be written.
     """
 
     content: bytes
     facts: dict[str, Any]
-    fresh: bool
+    path: Path | None
 
 
 def cache_folder() -> Path:
@@ -190,7 +190,7 @@ def kept(
     """
     path, key = _place(name, suffix, made_from)
     if path is None:
-        return Kept(*make(), fresh=True)
+        return Kept(*make(), path=None)
     found = _accepted(path, key, accept)
     if isinstance(found, Kept):
         return found
@@ -201,8 +201,8 @@ def kept(
         if again != _ABSENT:
             _LOG.warning('%s is made again: %s', path, again)
         content, facts = make()
-        _keep(path, key, made_from, content, facts)
-    return Kept(content, facts, fresh=True)
+        written = _keep(path, key, made_from, content, facts)
+    return Kept(content, facts, path if written else None)
 
 
 def _accepted(path: Path, key: str, accept: Callable[[bytes], object]) -> Kept | str:
@@ -255,13 +255,15 @@ def _tell_waiting(path: Path) -> None:
 
 def _keep(
     path: Path, key: str, made_from: dict[str, str], content: bytes, facts: dict[str, Any]
-) -> None:
+) -> bool:
     """Write an entry; a full disk is no reason to throw away what took minutes to make."""
     try:
         _write(path, key, made_from, content, facts)
-        _LOG.info('kept %s', path)
     except OSError as error:
         _LOG.warning('%s cannot be written (%s): it will be made again', path, error)
+        return False
+    _LOG.info('kept %s', path)
+    return True
 
 
 def _write(
@@ -484,7 +486,7 @@ def _loaded(path: Path, key: str) -> Kept | str:
     if side.get('sha256') != hashlib.sha256(content).hexdigest():
         return 'its content has changed'
     facts = side.get('facts')
-    return Kept(content, facts if isinstance(facts, dict) else {}, fresh=False)
+    return Kept(content, facts if isinstance(facts, dict) else {}, path)
 
 
 def _read_own(path: Path) -> bytes | None:

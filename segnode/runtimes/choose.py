@@ -25,6 +25,7 @@ _LOG = logging.getLogger('segnode')
 
 _CLASSES = {
     'tensorrt': ('segnode.runtimes.tensorrt', 'TensorrtRuntime'),
+    'torch2trt': ('segnode.runtimes.torch2trt', 'Torch2trtRuntime'),
     'pytorch': ('segnode.runtimes.pytorch', 'PyTorchRuntime'),
     'onnx': ('segnode.runtimes.onnx', 'OnnxRuntime'),
     'openvino': ('segnode.runtimes.openvino', 'OpenVinoRuntime'),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import contextlib
 import logging
+import time
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from segnode.runtimes.base import check_images, closed, Runtime, RuntimeOutput
 
 _LOG = logging.getLogger('segnode')
 
+# Seconds after which runtimes that all failed are tried again.
+PATIENCE = 30.0
 # What loads a runtime, and its name.
 Choice = tuple[str, Callable[[], Runtime]]
 
@@ -22,47 +25,57 @@ Choice = tuple[str, Callable[[], Runtime]]
 class FallbackRuntime:
     """One runtime after the other: each is used until it fails, at the start or in a drive.
 
+    The last one is kept when it fails, for the next image may be fine; where none is left that
+    loads, all are tried again after a while.
+
     Args:
         choices: the best first.
+        patience: seconds after which all are tried again.
 
     Raises:
         SegnodeError: none of them loads; what keeps each from it, in one sentence.
     """
 
-    def __init__(self, choices: list[Choice]) -> None:
+    def __init__(self, choices: list[Choice], patience: float = PATIENCE) -> None:
+        self._choices = list(choices)
         self._left = list(choices)
+        self._patience = patience
+        self._gave_up = 0.0  # when none was left (monotonic s)
         self._failures: dict[str, str] = {}  # name -> why it is not used
+        # In use, or the last that was: other threads ask for its name while the next one loads.
         self._runtime: Runtime | None = None
+        self._runs = self._closed = False
         self._label = ''
         self._next()
 
     @property
     def name(self) -> str:
         """Return the name of the runtime in use."""
-        return self._used.name
+        return self._last.name
 
     @property
     def details(self) -> str:
         """Return its details."""
-        return self._used.details
+        return self._last.details
 
     @property
     def input_size(self) -> tuple[int, int]:
         """Return its input size, which is that of all."""
-        return self._used.input_size
+        return self._last.input_size
 
     @property
     def batch(self) -> int | None:
         """Return how many images it takes at once."""
-        return self._used.batch
+        return self._last.batch
 
     @property
     def warning(self) -> str:
         """Return what failed and what is used instead, '' where nothing failed."""
-        if not self._failures or self._runtime is None:
+        failures = dict(self._failures)
+        if not failures:
             return ''
-        said = '; '.join(f'{name} failed ({why})' for name, why in self._failures.items())
-        return f'{said}; {self._label} runs instead'
+        said = '; '.join(f'{name} failed ({why})' for name, why in failures.items())
+        return f'{said}; {self._label} runs instead' if self._runs else said
 
     def run(self, images: np.ndarray) -> RuntimeOutput:
         """Segment uint8 (N, H, W, 3) BGR images, with the next runtime where this one fails.
@@ -72,35 +85,45 @@ class FallbackRuntime:
         """
         check_images(images, self.input_size, self.batch)
         while True:
-            runtime = self._used
+            if self._closed:
+                raise closed()
+            if not self._runs:
+                self._try_again()
             try:
-                return runtime.run(images)
+                return self._last.run(images)
             except Exception as error:  # whatever a library or a GPU makes of it
-                if self._runtime is not runtime:
-                    raise  # closed meanwhile
-                self._give_up(runtime, error)
+                if self._closed or not self._left:
+                    raise
+                self._give_up(error)
 
     def close(self) -> None:
         """Close the runtime in use; no other is loaded any more."""
-        runtime, self._runtime = self._runtime, None
+        runs, self._runs = self._runs, False
+        self._closed = True
         self._left.clear()
-        self._failures.clear()
-        if runtime is not None:
-            runtime.close()
+        if runs:
+            self._last.close()
 
     @property
-    def _used(self) -> Runtime:
-        if self._runtime is None:
-            raise self._nothing() if self._failures else closed()
+    def _last(self) -> Runtime:
+        assert self._runtime is not None  # or nothing loaded, and there is no such object
         return self._runtime
 
-    def _give_up(self, runtime: Runtime, error: Exception) -> None:
-        why = one_line(error)
+    def _give_up(self, error: Exception) -> None:
+        why, runtime = one_line(error), self._last
         self._failures[self._label] = why
-        self._runtime = None
+        self._runs = False
         with contextlib.suppress(Exception):
             runtime.close()
         _LOG.warning('runtime %s failed and is given up: %s', self._label, why)
+        self._next()
+
+    def _try_again(self) -> None:
+        """Begin with the first runtime once more, if the time has come."""
+        if time.monotonic() - self._gave_up < self._patience:
+            raise self._nothing()
+        self._left = list(self._choices)
+        self._failures.clear()
         self._next()
 
     def _next(self) -> None:
@@ -109,11 +132,13 @@ class FallbackRuntime:
             self._label, load = self._left.pop(0)
             try:
                 self._runtime = load()
+                self._runs = True
                 return
             except SegnodeError as error:
                 self._failures[self._label] = one_line(error)
                 if self._left:
                     _LOG.warning('runtime %s is passed over: %s', self._label, error)
+        self._gave_up = time.monotonic()
         raise self._nothing()
 
     def _nothing(self) -> SegnodeError:

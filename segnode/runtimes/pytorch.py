@@ -115,6 +115,11 @@ class PyTorchRuntime:
         return (f'PyTorch {self._torch.__version__}, {self._where}{compiled}'
                 + ', CUDA graph' * replays)
 
+    @property
+    def graph(self) -> Any:
+        """Return the deploy graph."""
+        return self._graph
+
     def run(self, images: np.ndarray) -> RuntimeOutput:
         """Segment uint8 (N, H, W, 3) BGR images of ``input_size``."""
         if self._graph is None:

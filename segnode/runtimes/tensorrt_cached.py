@@ -19,7 +19,7 @@ import numpy as np
 
 from segnode.dependencies import installed
 from segnode.errors import SegnodeError
-from segnode.onnx_edit import precision_of
+from segnode.onnx_edit import operators, precision_of
 from segnode.onnx_half import in_half_precision
 from segnode.runtimes.base import MIN_AGREEMENT
 from segnode.runtimes.cache import Kept, kept, recall, remember
@@ -30,11 +30,14 @@ from segnode.runtimes.tensorrt_build import build_plan, Plan, Profile
 from segnode.runtimes.tensorrt_engine import Engine
 from segnode.runtimes.tensorrt_versions import BuildOptions, Library, Progress
 from segnode.sample_image import sample_image
+from segnode.uncertainty import MEASURES
 
 _LOG = logging.getLogger('segnode')
 
 # Part of every engine's key: raise it with any change to how engines are built.
 BUILD_VERSION = 1
+# Of a class's probability over the passes; a network that samples goes far beyond somewhere.
+_SOME_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class EngineSource:
             )
         if precision != 'auto':
             return self._made(precision, strict=precision == 'fp32')
+        if 'Loop' in operators(self.content):
+            # Of a network that samples no two runs can be compared, and differences between its
+            # passes, which are what is asked for, are small.
+            return self._made('fp32', strict=True)
         try:
             return self._made('fp16', strict=True)
         except _Unfaithful as error:
@@ -130,7 +137,7 @@ class EngineSource:
             raise
         finally:
             gpu.close()
-        return engine, {'precision': precision, **found.facts}
+        return engine, {**found.facts, 'precision': precision, 'path': found.path}
 
     def _built(self, precision: str, gpu: Device) -> Plan:
         content = self.content
@@ -158,8 +165,11 @@ class EngineSource:
             'layers': plan.layers, 'build_seconds': round(plan.seconds, 2),
             'bytes': len(plan.content),
         }
-        labels = _run_once(engine)['labels']
-        if installed('onnxruntime') and 'uncertainty' not in engine.outputs:
+        found = _run_once(engine)
+        if 'uncertainty' in found:
+            _check_chance(found['uncertainty'], self.library)
+        elif installed('onnxruntime'):
+            labels = found['labels']
             session = open_session(self.content, threads=self.threads)
             image = sample_image((engine.input_shape[0], engine.input_shape[1]))
             if engine.min_batch == engine.max_batch:
@@ -230,6 +240,20 @@ def built_with_timings(
 def _run_once(engine: Engine) -> dict[str, np.ndarray]:
     height, width = engine.input_shape[:2]
     return engine.run(np.repeat(sample_image((height, width)), engine.max_batch, 0))
+
+
+def _check_chance(uncertainty: np.ndarray, library: Library) -> None:
+    """Refuse an engine whose passes are all the same, for it would never doubt anything.
+
+    Args:
+        uncertainty: float32 (N, 3, h, w), the variance first.
+        library: for the sentence.
+    """
+    if not (uncertainty[:, MEASURES.index('variance')] > _SOME_VARIANCE).any():
+        raise SegnodeError(
+            f'{library.name} draws the same random numbers in every pass, so it cannot measure '
+            'uncertainty: take the onnx or the pytorch runtime'
+        )
 
 
 class _Unfaithful(SegnodeError):

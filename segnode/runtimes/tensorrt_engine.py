@@ -52,7 +52,10 @@ class Engine:
         self._arrays: dict[str, np.ndarray] = {}
         self._addresses: dict[str, int] = {}
         self._warm = False  # the largest batch was run
-        self._runtime = self._engine = self._context = self._smaller = None
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._context: Any = None
+        self._smaller: Any = None
         try:
             device.use()
             self._runtime = library.runtime(dla_core)
@@ -65,7 +68,7 @@ class Engine:
             raise
 
     def _take_memory(self) -> None:
-        engine: Any = self._engine
+        engine = self._engine
         module = self.library.module
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [n for n in names if engine.get_tensor_mode(n) == module.TensorIOMode.INPUT]
@@ -90,7 +93,7 @@ class Engine:
         self.outputs = tuple(name for name in names if name != self.input)
 
     def _type(self, name: str) -> Any:
-        dtype = str(self._engine.get_tensor_dtype(name).name)  # type: ignore[attr-defined]
+        dtype = str(self._engine.get_tensor_dtype(name).name)
         if dtype not in _TYPES:
             raise SegnodeError(f'the engine has {name} of type {dtype}, which nothing here reads')
         return _TYPES[dtype]

@@ -67,11 +67,14 @@ def find_tensorrt(modules: tuple[str, ...] = TENSORRT) -> ModuleType:
         if installed(module):
             found: ModuleType = require(module, 'building an engine')
             return found
-    raise SegnodeError(
-        f'building an engine needs TensorRT, and none of {", ".join(modules)} is installed; '
-        + ('on a Jetson: apt install python3-libnvinfer' if platform.machine() == 'aarch64' else
-           'pip install tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings')
-    )
+    if platform.machine() == 'aarch64':  # pip has TensorRT for other boards than Jetsons
+        source = 'on a Jetson: apt install python3-libnvinfer'
+    elif modules == TENSORRT[:1]:
+        source = 'pip install tensorrt'
+    else:
+        source = 'pip install tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings'
+    one = f'{modules[0]} is not' if len(modules) == 1 else f'none of {", ".join(modules)} is'
+    raise SegnodeError(f'building an engine needs TensorRT, and {one} installed; {source}')
 
 
 @functools.cache
@@ -143,9 +146,10 @@ class Library:
         config = builder.create_builder_config()
         flags = self.module.BuilderFlag
         if not self.strongly_typed:
-            for wanted, name in ((options.fp16, 'FP16'), (options.int8, 'INT8')):
-                if wanted:
-                    config.set_flag(getattr(flags, name))
+            if options.fp16:
+                config.set_flag(flags.FP16)
+            if options.int8:
+                config.set_flag(flags.INT8)
         if options.workspace:
             config.set_memory_pool_limit(self.module.MemoryPoolType.WORKSPACE, options.workspace)
         if options.dla_core is not None:

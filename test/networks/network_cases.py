@@ -15,7 +15,7 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from torch import nn, Tensor  # noqa: E402
+from torch import fx, nn, Tensor  # noqa: E402
 
 from segnode.labels import load_label_set  # noqa: E402
 from segnode.record import ModelRecord  # noqa: E402
@@ -146,7 +146,11 @@ class NetworkCase:
             logits = network(DeployGraph(network, record).prepare(images))
             balanced = Balanced(network, logits).eval()
             expected = DeployGraph(balanced, record)(images).numpy()
-        content = onnx_content(deploy_graph(balanced, record, size), images[:1])
+        graph = deploy_graph(balanced, record, size)
+        # Nothing that only training uses is deployed; a graph that fx cannot trace would keep it.
+        assert isinstance(graph.network, fx.GraphModule)
+        assert not [n for n, _ in graph.named_parameters() if '.auxiliary' in n]
+        content = onnx_content(graph, images[:1])
         kinds = {node.op_type for node in onnx.load_from_string(content).graph.node}
         assert not kinds & {'Dropout', 'If', 'Loop', 'NonZero', 'MaxUnpool'}
         options = ort.SessionOptions()

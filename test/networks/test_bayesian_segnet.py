@@ -78,18 +78,17 @@ def test_gradients_are_pytorchs():
         assert torch.allclose(ours, theirs)
 
 
-def test_dropout_samples_in_eval_mode_on_request():
-    torch.manual_seed(0)
-    network = BayesianSegNet(2).eval()
-    before = {k: v.clone() for k, v in network.named_buffers()}
-    x = torch.rand(1, 3, 32, 32)
+def test_dropout_is_at_the_six_central_places():
+    """Behind the poolings of units 3 to 5 and behind the first three units of the decoder."""
+    network = BayesianSegNet(2, width=0.25).train()
+    shapes = []
+    for layer in network.dropouts:
+        layer.register_forward_hook(lambda _, inputs, out: shapes.append(tuple(out.shape[1:])))
     with torch.no_grad():
-        assert torch.equal(network(x), network(x))
-        network.sample_dropout()
-        assert not torch.equal(network(x), network(x))
-        network.sample_dropout(False)
-        assert torch.equal(network(x), network(x))
-    assert all(torch.equal(v, before[k]) for k, v in network.named_buffers())
+        network(torch.rand(2, 3, 64, 32))
+    assert [layer.p for layer in network.dropouts] == [0.5] * 6
+    assert shapes == [(64, 8, 4), (128, 4, 2), (128, 2, 1),
+                      (128, 4, 2), (64, 8, 4), (32, 16, 8)]
 
 
 def test_local_response_by_hand():

@@ -24,6 +24,15 @@ class TestESPNet(NetworkCase):
     parameters = 362_949
 
 
+class TestESPNetOfTheAuthorsWeights(NetworkCase):
+    """More channels in the decoder than classes; see ``width``."""
+
+    factory = ESPNet
+    args = {'width': 20}
+    parameters = 364_489
+    not_converted = ('F.conv_transpose2d: to another number of channels, which is mistaken',)
+
+
 class TestESPNetC(NetworkCase):
     factory = ESPNetC
     parameters = 349_193

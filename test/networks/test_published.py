@@ -37,7 +37,7 @@ def test_each_figure_states_its_conditions(name: str) -> None:
 
 def test_figures_of_others_say_so() -> None:
     """The proposal's figures are not its own; nor are those of Fast_Seg's ICNet its authors'."""
-    for name in ('msfnet', 'icnet_full', 'separable_unet'):
+    for name in ('msfnet', 'icnet_full', 'separable_unet', 'deeplabv3plus_mobilenetv2'):
         assert all(figure.of != AUTHORS for figure in PUBLISHED[name])
     assert 'not this proposal' in str(PUBLISHED['msfnet'][0])
     ours = [f for f in PUBLISHED['bisenet'] if 'CoinCheung' in f.source]

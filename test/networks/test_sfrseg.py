@@ -7,8 +7,7 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from segnode.networks.backbones import enlarge  # noqa: E402
-from segnode.networks.blocks import DilatedCascade, InvertedResidual  # noqa: E402
+from segnode.networks.blocks import DilatedCascade, InvertedResidual, resize  # noqa: E402
 from segnode.networks.sfrseg import SFRSeg  # noqa: E402
 
 # The specification's, by hand. A map's are its deep and shallow blocks, re-entry and context.
@@ -85,8 +84,8 @@ class TestSFRSeg(NetworkCase):
         x = torch.randn(1, 64, 8, 8, generator=torch.Generator().manual_seed(0))
         first, second, _, last = network.classifier
         with torch.no_grad():
-            published = last(enlarge(second(first(x)), 2))
-            assert torch.allclose(enlarge(network.classifier(x), 2), published, atol=1e-5)
+            published = last(resize(second(first(x)), 2))
+            assert torch.allclose(resize(network.classifier(x), 2), published, atol=1e-5)
 
 
 def _count(module: torch.nn.Module) -> int:

@@ -29,6 +29,10 @@ def test_entry_is_true(name: str) -> None:
         logits = network(torch.zeros(2, 3, *size))
     assert logits.shape == (2, 19, size[0] // info.output_stride, size[1] // info.output_stride)
 
+    from segnode.runtimes.torch2trt_functions import unconverted_calls
+
+    assert unconverted_calls(network, torch.zeros(1, 3, *size)) == []
+
 
 def test_arguments_reach_the_network() -> None:
     pytest.importorskip('torch')
@@ -54,8 +58,12 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wrong_arguments() -> None:
     pytest.importorskip('torch')
-    with pytest.raises(SegnodeError, match='does not take these arguments'):
+    with pytest.raises(SegnodeError, match='width; it takes dropout, u4_activation$'):
         create('fsffnet', 19, width=2)
+    with pytest.raises(SegnodeError, match='num_classes; it takes none$'):
+        create('df1seg', 19, num_classes=2)
+    with pytest.raises(SegnodeError, match='contextnet does not take .*: shrink is 2, 4 or 8$'):
+        create('contextnet', 19, shrink=3)
 
 
 def test_network_of_a_model_name() -> None:

@@ -111,6 +111,9 @@ def test_levels_of_the_diagnostics(health: Health, clock: Clock) -> None:
     assert assess(Situation('inactive'), health.snapshot()) == (ok, 'inactive')
     failed = Situation('unconfigured', failure='there is no model x')
     assert assess(failed, health.snapshot()) == (error, 'there is no model x')
+    degraded = Situation('active', degraded='tensorrt failed (no memory); onnx runs instead')
+    assert assess(degraded, health.snapshot()) == (
+        warn, 'tensorrt failed (no memory); onnx runs instead; 10.0 Hz in, 10.0 Hz out')
     level, line = assess(Situation('active', untrained=True), health.snapshot())
     assert level == warn and line.startswith('random weights')
     health.dropped(UNDECODABLE, 'no such encoding')

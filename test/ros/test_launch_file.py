@@ -42,6 +42,8 @@ def test_every_argument_is_declared_at_top_level(launch_file: Any) -> None:
     ({'source': 'built-in', 'input_transport': 'compressed', 'namespace': 'front',
       'model': '12', 'overlay_alpha': '0.25', 'use_sim_time': 'true', 'autostart': 'false'},
      ['segnode', 'rviz2', 'segnode']),
+    ({'depth': '/depth/image', 'label_grouping': 'driving', 'use_sim_time': 'true'},
+     ['segnode', 'rviz2', 'segnode']),
 ])
 def test_nodes(launch_file: Any, given: dict[str, str], packages: list[str]) -> None:
     """A source brings the player along."""

@@ -61,6 +61,9 @@ def test_tables_for_the_readme() -> None:
     ('input_size', [0, 512], 'height, width'),
     ('model', ' ', 'a name or a path'),
     ('jpeg_quality', 0, '1 to 100'),
+    ('rotation', 45, 'one of 0, 90, 180, 270'),
+    ('roi', [0.0, 0.5, 0.5, 0.6], '[top, left, height, width]'),
+    ('roi', [10.0], '[top, left, height, width]'),
 ])
 def test_refusals_name_parameter_and_allowed_values(name: str, value: Any, words: str) -> None:
     """A sentence says which parameter, what it may be and what it was."""
@@ -73,6 +76,7 @@ def test_refusals_name_parameter_and_allowed_values(name: str, value: Any, words
     ({'runtime': 'magic'}, "'runtime' must be one of auto"),
     ({'threads': 'many'}, "'threads' must be of type integer"),
     ({'input_size': '[3]'}, "'input_size' must be [height, width]"),
+    ({'roi': '[0, 0, 5]'}, "'roi' must be [top, left, height, width]"),
     ({'qos_overrides./image.subscription.reliability': 'some'}, 'one of reliable, best_effort'),
 ])
 def test_bad_values_at_start_end_in_one_sentence(

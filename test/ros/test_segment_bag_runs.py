@@ -367,3 +367,33 @@ def test_ray_cluster_that_loses_a_worker(start: Callable[..., Process], recordin
     for bag in ('a', 'b', 'c', 'd'):
         assert read_bag(out / bag) == read_bag(unbroken)
     assert not list(out.glob('.*'))
+
+
+@pytest.mark.parametrize('refused', [False, True, 'later'])
+def test_copy_of_a_part_of_a_file(tmp_path, monkeypatch, refused):
+    """Within the kernel, or through this process where the file system does not do that."""
+    from segnode.ros.bags import copying
+    content = os.urandom(100_000)
+    (tmp_path / 'old').write_bytes(content)
+    calls = []
+
+    def refuse(*arguments: Any) -> int:
+        calls.append(arguments)
+        if refused is True or len(calls) > 2:
+            raise OSError(18, 'Invalid cross-device link')
+        return real(*arguments)
+
+    real = os.copy_file_range
+    if refused:
+        monkeypatch.setattr(os, 'copy_file_range', refuse)
+        monkeypatch.setattr(copying, '_BLOCK', 30_000)
+    with open(tmp_path / 'old', 'rb') as old, open(tmp_path / 'new', 'xb') as new:
+        new.write(b'before')
+        copying.copy_range(old, new, 10, 99_000, lambda: None)
+        new.write(b'between')
+        copying.copy_range(old, new, 5, 6, lambda: None)
+        assert new.tell() == 6 + 98_990 + 7 + 1
+        with pytest.raises(SegnodeError, match='became shorter'):
+            copying.copy_range(old, new, 99_999, 100_001, lambda: None)
+    assert (tmp_path / 'new').read_bytes() == (
+        b'before' + content[10:99_000] + b'between' + content[5:6] + content[99_999:])

@@ -16,8 +16,9 @@ import pytest
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.qos import ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage
+import rclpy
+from rclpy.qos import qos_profile_sensor_data, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from probe import facts, Probe, statuses, until
 from processes import Process
@@ -127,6 +128,93 @@ def test_compressed_input_and_remapping(
                 for status in statuses(diagnostics)[-1:]))
         probe.exchange(camera, partial(message, 'jpeg', jpeg), labels)
     probe.node.destroy_publisher(camera)
+    assert node.stop() == 0
+
+
+def test_auto_takes_what_is_published(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """Compressed where only that is there, raw as soon as it is, and back when it has gone."""
+    node = start_segment()
+    node.wait_for('active: /image ->', 90)
+    png = cv2.imencode('.png', IMAGE)[1].tobytes()
+    compressed = probe.publisher('image/compressed', kind=CompressedImage)
+    until(compressed.get_subscription_count)
+    with probe.collect('segmentation/labels') as labels, \
+            probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        def message() -> CompressedImage:
+            return CompressedImage(header=probe.header(), format='png', data=png)
+
+        def transport() -> str:
+            return ' '.join(
+                f'{facts(status)["image topic"]} {facts(status)["image transport"]}'
+                for status in statuses(diagnostics)[-1:])
+
+        probe.exchange(compressed, message, labels)
+        until(lambda: transport() == '/image/compressed compressed')
+        raw = probe.publisher(reliable=False)
+        until(raw.get_subscription_count)
+        until(lambda: compressed.get_subscription_count() == 0)
+        until(lambda: transport() == '/image raw')
+        flows(probe, raw)
+        probe.node.destroy_publisher(raw)
+        until(compressed.get_subscription_count)
+        probe.exchange(compressed, message, labels)
+        until(lambda: transport() == '/image/compressed compressed')
+    probe.node.destroy_publisher(compressed)
+    assert node.stop() == 0
+
+
+def test_auto_takes_the_type_of_the_topic_that_is_named(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """`image:=` may name a topic of compressed images itself; other types count for nothing."""
+    context = rclpy.Context()  # one process has one type for a topic, as far as DDS goes
+    rclpy.init(context=context)
+    stranger = rclpy.create_node('stranger', context=context)
+    stranger.create_publisher(CameraInfo, '/front/jpeg', qos_profile_sensor_data)
+    node = start_segment('-r', 'image:=/front/jpeg', image_timeout=1.0)
+    line = node.wait_for('no image on /front/jpeg', 90)
+    if 'CameraInfo' not in line:
+        line = node.wait_for('of type sensor_msgs/msg/CameraInfo', 30)
+    assert 'sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage is expected' in line
+    camera = probe.publisher('/front/jpeg', kind=CompressedImage)
+    until(camera.get_subscription_count)
+    assert reliability_of_subscription(probe, '/front/jpeg') == 'reliable'
+    jpeg = cv2.imencode('.jpg', IMAGE)[1].tobytes()
+    with probe.collect('segmentation/labels') as labels:
+        probe.exchange(camera, lambda: CompressedImage(
+            header=probe.header(), format='jpeg', data=jpeg), labels)
+    stranger.destroy_node()
+    context.try_shutdown()
+    probe.node.destroy_publisher(camera)
+    assert node.stop() == 0
+
+
+def test_qos_that_does_not_fit_is_told(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """Of either end: who, which topic, why; as long as it lasts, and once in the log."""
+    name = 'qos_overrides./segmentation/labels.publisher.reliability'
+    node = start_segment(image_reliability='reliable', **{name: 'best_effort'})
+    node.wait_for('active:', 90)
+    camera = probe.publisher(reliable=False)
+    with probe.collect('segmentation/labels'), \
+            probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        why = 'best effort publisher and reliable subscription'
+        gets = f'/probe gets nothing from /segmentation/labels: {why}'
+        gives = f'nothing can come from /probe on /image: {why}'
+        for sentence in (gets, gives):
+            node.wait_for(f'QoS does not fit: {sentence}', 30)
+            until(lambda wanted=sentence: any(
+                wanted in status.message and wanted in facts(status)['QoS mismatches']
+                and status.level == DiagnosticStatus.WARN
+                for status in statuses(diagnostics)[-1:]))
+        time.sleep(2.5)
+        assert node.output.count('QoS does not fit') == 2
+        probe.node.destroy_publisher(camera)
+        until(lambda: gives not in facts(statuses(diagnostics)[-1])['QoS mismatches'])
+        assert gets in facts(statuses(diagnostics)[-1])['QoS mismatches']
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        until(lambda: any(facts(status)['QoS mismatches'] == 'none'
+                          for status in statuses(diagnostics)[-1:]))
     assert node.stop() == 0
 
 

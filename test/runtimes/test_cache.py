@@ -269,3 +269,216 @@ def test_a_temporary_folder_goes_with_the_process(home: bool, tmp_path: Path) ->
     assert result.stdout.startswith(str(tmp_path / 'tmp'))
     assert result.stderr.count('nothing is kept between runs') == 1
     assert list((tmp_path / 'tmp').iterdir()) == []
+
+
+def texts(count: int = 1) -> Any:
+    """Return something that makes content and facts, and counts how often."""
+    made: list[int] = []
+
+    def make() -> tuple[bytes, dict[str, Any]]:
+        made.append(1)
+        return b'engine', {'layers': 7}
+    make.calls = made  # type: ignore[attr-defined]
+    return make
+
+
+def test_content_with_facts_is_made_once(folder: Path) -> None:
+    make = texts()
+    for _ in range(2):
+        found = cache.kept('a', '.engine', {'gpu': 'x'}, make)
+        assert (found.content, found.facts) == (b'engine', {'layers': 7})
+        assert found.path is not None and stat.S_IMODE(found.path.stat().st_mode) == 0o600
+    assert len(make.calls) == 1
+    (entry,) = cache.entries()
+    assert entry.facts == {'layers': 7} and entry.made_from == {'gpu': 'x'} and entry.valid
+
+
+def test_content_that_is_not_accepted_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
+    make = texts()
+    cache.kept('a', '.engine', {}, make)
+
+    def refuse(content: bytes) -> None:
+        raise SegnodeError('another version')
+
+    assert cache.kept('a', '.engine', {}, make, refuse).content == b'engine'
+    assert len(make.calls) == 2 and 'is made again: another version' in caplog.text
+
+
+@pytest.mark.parametrize('spoil', [
+    lambda path: path.chmod(0o620),
+    lambda path: path.with_name(path.name + '.json').chmod(0o602),
+    lambda path: (path.rename(path.with_name('x')), path.symlink_to(path.with_name('x'))),
+    lambda path: (path.unlink(), path.mkdir()),
+])
+def test_what_others_may_have_written_is_not_used(
+    spoil: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = texts()
+    path = cache.kept('a', '.engine', {}, make).path
+    assert path is not None
+    spoil(path)
+    if path.is_dir():
+        path.rmdir()
+    found = cache.kept('a', '.engine', {}, make)
+    assert found.content == b'engine' and len(make.calls) == 2
+    assert not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_anothers_file_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = texts()
+    cache.kept('a', '.engine', {}, make)
+    status = os.fstat
+
+    class Foreign:
+        """A status with another owner."""
+
+        def __init__(self, handle: int) -> None:
+            self.status = status(handle)
+            self.st_uid = 12345
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.status, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fstat', Foreign)
+        assert cache.recall('a', '.engine', {}) == b''
+    assert cache.recall('a', '.engine', {}) == b'engine'
+
+
+def test_a_full_disk_does_not_throw_away_what_took_minutes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise OSError(28, 'No space left on device')
+
+    make = texts()
+    monkeypatch.setattr(cache, 'write_bytes', full)
+    found = cache.kept('a', '.engine', {}, make)
+    assert found.content == b'engine' and found.path is None and len(make.calls) == 1
+    assert 'it will be made again' in caplog.text
+
+
+def test_without_a_folder_it_is_made_every_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    make = texts()
+    for _ in range(2):
+        assert cache.kept('a', '.engine', {}, make).path is None
+    assert len(make.calls) == 2
+    cache.remember('t', '.timings', {}, b'x')
+    assert cache.recall('t', '.timings', {}) == b''
+
+
+def test_what_grows_takes_the_place_of_the_one_before() -> None:
+    assert cache.recall('t', '.timings', {'gpu': 'x'}) == b''
+    for content in (b'one', b'two'):
+        cache.remember('t', '.timings', {'gpu': 'x'}, content)
+        assert cache.recall('t', '.timings', {'gpu': 'x'}) == content
+    assert cache.recall('t', '.timings', {'gpu': 'y'}) == b''
+    assert len(cache.entries()) == 1
+
+
+BOTH = """
+import sys, time
+from segnode.runtimes import cache
+def make():
+    print('making', flush=True)
+    time.sleep(1.0)
+    return b'engine', {}
+def write(path):
+    path.write_bytes(make()[0])
+import logging
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(message)s')
+print('begin', flush=True)
+if sys.argv[1] == 'kept':
+    assert cache.kept('a', '.engine', {}, make).content == b'engine'
+else:
+    assert cache.cached('a', '.onnx', {}, write).read_bytes() == b'engine'
+"""
+
+
+@pytest.mark.parametrize('how', ['kept', 'cached'])
+def test_two_processes_make_one(how: str, folder: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, '-c', BOTH, how], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(text.splitlines().count('making') for text in said) == 1
+    assert sum(text.count('another process is making') for text in said) <= 1
+    assert not list(folder.glob('*.lock'))
+
+
+def test_one_waits_for_the_other_and_says_so(folder: Path) -> None:
+    first = subprocess.Popen(
+        [sys.executable, '-c', BOTH, 'kept'], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    while 'making' not in first.stdout.readline():
+        pass
+    second = subprocess.run(
+        [sys.executable, '-c', BOTH, 'kept'], capture_output=True, text=True, timeout=60)
+    first.communicate(timeout=60)
+    assert 'another process is making' in second.stdout and 'waiting for it' in second.stdout
+    assert '\nmaking\n' not in second.stdout
+
+
+def test_a_maker_that_dies_leaves_the_lock_to_the_next(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, '-c', BOTH, 'kept'], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while 'making' not in process.stdout.readline():
+        pass
+    process.kill()
+    process.communicate()
+    make = texts()
+    cache.kept('a', '.engine', {}, make)
+    assert len(make.calls) == 1 and not list(folder.glob('*.lock'))
+
+
+def test_without_locks_it_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('segnode.runtimes.file_lock.fcntl', None)
+    make = texts()
+    assert cache.kept('a', '.engine', {}, make).content == b'engine'
+
+
+def test_what_was_not_used_for_longest_goes_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('SEGNODE_CACHE_SIZE', '250B')
+
+    def entry(name: str) -> Path:
+        path = cache.kept(name, '.engine', {}, lambda: (bytes(100), {})).path
+        assert path is not None
+        return path
+
+    paths = {name: entry(name) for name in 'ab'}
+    for age, name in ((300, 'a'), (200, 'b')):
+        for file in (paths[name], paths[name].with_name(paths[name].name + '.json')):
+            os.utime(file, (time.time() - age, time.time() - age))
+    entry('a')  # used again
+    entry('c')
+    assert [e.path.name[0] for e in cache.entries()] == ['a', 'c']
+    assert len(list(folder.iterdir())) == 4, 'side files go with them'
+    big = cache.kept('big', '.engine', {}, lambda: (bytes(1000), {})).path
+    assert [e.path for e in cache.entries()] == [big], 'the newest stays in any case'
+
+
+@pytest.mark.parametrize('text, size', [
+    ('', 5 * 10**9), ('500MB', 5 * 10**8), ('1.5 gb', 15 * 10**8), ('2T', 2 * 10**12),
+    ('1000', 1000), ('lots', 5 * 10**9), ('-1', 5 * 10**9), ('5 PB', 5 * 10**9),
+])
+def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('SEGNODE_CACHE_SIZE', text)
+    assert cache.size_limit() == size
+
+
+def test_clear_what_is_old(folder: Path) -> None:
+    paths = [cache.kept(name, '.engine', {}, texts()).path for name in 'ab']
+    for file in folder.glob('a-*'):
+        os.utime(file, (time.time() - 1000, time.time() - 1000))
+    assert cache.clear(unused_for=2000) == (0, 0)
+    count, _ = cache.clear(unused_for=500)
+    assert count == 2 and [e.path for e in cache.entries()] == [paths[1]]

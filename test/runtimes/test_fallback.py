@@ -87,8 +87,40 @@ def test_when_none_is_left_every_image_says_why() -> None:
         with pytest.raises(SegnodeError) as caught:
             runtime.run(images())
         assert str(caught.value) == 'a is broken; there is none here'
+    assert (runtime.name, runtime.warning) == ('a', 'a failed (a is broken); '
+                                               'x failed (there is none here)')
     with pytest.raises(SegnodeError, match='^there is none here$'):
         FallbackRuntime([('x', refuses), ('y', refuses)])
+
+
+def test_all_are_tried_again_after_a_while() -> None:
+    made = [Runs('a', 1, fails_at=1), Runs('a', 2)]
+    runtime = FallbackRuntime([('a', lambda: made.pop(0)), ('x', refuses)], patience=0.0)
+    with pytest.raises(SegnodeError):
+        runtime.run(images())
+    assert runtime.run(images()).labels[0, 0, 0] == 2 and runtime.warning == ''
+
+
+def test_the_last_one_is_kept_for_the_next_image() -> None:
+    last = Runs('c', 3, fails_at=2)
+    runtime = FallbackRuntime([('x', refuses), ('c', lambda: last)])
+    runtime.run(images())
+    with pytest.raises(RuntimeError, match='c is broken'):
+        runtime.run(images())
+    assert runtime.run(images()).labels[0, 0, 0] == 3 and not last.closed
+
+
+def test_others_may_ask_while_the_next_one_loads() -> None:
+    """As the diagnostics do, from another thread."""
+    seen: list[tuple[str, str]] = []
+
+    def load() -> Runs:
+        seen.append((runtime.name, runtime.warning))
+        return Runs('b')
+
+    runtime = FallbackRuntime([('a', lambda: Runs('a', fails_at=1)), ('b', load)])
+    runtime.run(images())
+    assert seen == [('a', 'a failed (a is broken)')]
 
 
 def test_wrong_images_are_not_the_runtimes_fault() -> None:

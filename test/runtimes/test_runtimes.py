@@ -185,7 +185,7 @@ def test_views_and_read_only_images(name: str) -> None:
 
 def test_refusals() -> None:
     model = small_model.model()
-    with pytest.raises(SegnodeError, match='there is auto, pytorch, onnx, openvino'):
+    with pytest.raises(SegnodeError, match=f'there is {", ".join(RUNTIMES)}'):
         load_runtime(model, 'tflite')
     with pytest.raises(SegnodeError, match='threads must be'):
         load_runtime(model, threads=-1)

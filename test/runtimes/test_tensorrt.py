@@ -386,3 +386,52 @@ def test_without_a_gpu_or_without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr('segnode.runtimes.tensorrt_versions.installed', lambda module: False)
     with pytest.raises(SegnodeError, match='needs TensorRT, and none of'):
         TensorrtRuntime(small_model.model())
+
+
+@pytest.mark.parametrize('release', ['8.5.1', 'rtx 1.7.1'])
+def test_uncertainty_is_computed_in_float32_and_not_replayed(
+    release: str, machine: Machine
+) -> None:
+    import small_bayesian
+
+    tensorrt = machine(release)
+    runtime = load_runtime(small_bayesian.model(), 'tensorrt', samples=4)
+    assert tensorrt.built_in_half == [False] and ', fp32' in runtime.details
+    found = runtime.run(small_bayesian.frames(1))
+    assert found.uncertainty is not None
+    assert found.uncertainty.shape == (1, 3, *small_bayesian.SIZE)
+    assert found.uncertainty.dtype == np.float32 and (found.uncertainty[:, 0] > 1e-6).any()
+    assert tensorrt.cuda.launches == 0  # type: ignore[union-attr]
+    assert 'agreement' not in runtime.facts  # type: ignore[attr-defined]
+
+
+def test_passes_that_are_all_the_same_are_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import small_bayesian
+    from standin_gpu import Tensorrt as StandIn
+
+    machine()
+    context = StandIn._context
+
+    def certain(self: Any, logger: Any, facts: Any, *others: Any, **more: Any) -> Any:
+        made = context(self, logger, facts, *others, **more)
+        run = made.execute_async_v3
+        addresses: dict[str, int] = {}
+        place = made.set_tensor_address
+
+        def placed(name: str, address: int) -> bool:
+            addresses[name] = address
+            return bool(place(name, address))
+
+        def execute(stream: int) -> bool:
+            done = run(stream)
+            self.cuda.enqueue(
+                stream, lambda: self.cuda.memory[addresses['uncertainty']].fill(0))
+            return bool(done)
+        made.__dict__.update(set_tensor_address=placed, execute_async_v3=execute)
+        return made
+
+    monkeypatch.setattr(StandIn, '_context', certain)
+    with pytest.raises(SegnodeError, match='draws the same random numbers in every pass'):
+        load_runtime(small_bayesian.model(), 'tensorrt', samples=4)

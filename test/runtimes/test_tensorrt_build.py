@@ -156,3 +156,6 @@ def test_the_first_library_that_is_there(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr('platform.machine', lambda machine=machine: machine)
         with pytest.raises(SegnodeError, match=f'tensorrt, tensorrt_rtx.* is installed.*{words}'):
             find_tensorrt()
+    monkeypatch.setattr('platform.machine', lambda: 'x86_64')
+    with pytest.raises(SegnodeError, match='tensorrt is not installed; pip install tensorrt$'):
+        find_tensorrt(('tensorrt',))

@@ -7,8 +7,6 @@ What a GPU itself does is in test_gpu.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-import contextlib
 import logging
 from typing import Any
 
@@ -19,6 +17,7 @@ from segnode.errors import SegnodeError
 from segnode.runtimes import load_runtime
 from segnode.runtimes.base import output_names
 import small_model
+from standin_torch import CPU, OnCpu
 
 torch = pytest.importorskip('torch')
 
@@ -26,38 +25,6 @@ from segnode.runtimes import pytorch  # noqa: E402
 from segnode.runtimes.graph import deploy_graph  # noqa: E402
 from segnode.runtimes.pytorch import in_precision, PyTorchRuntime  # noqa: E402
 from segnode.runtimes.torch_cuda import CudaRunner, InPrecision  # noqa: E402
-
-CPU = torch.device('cpu')
-
-
-class OnCpu(CudaRunner):
-    """The runner with a stream that does everything at once, and graphs that call the work."""
-
-    captures, spoils, breaks = 0, False, False
-
-    def _new_stream(self) -> Any:
-        return None
-
-    def _on_stream(self) -> Any:
-        return contextlib.nullcontext()
-
-    def _wait(self) -> None:
-        pass
-
-    def _pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return torch.empty(shape, dtype=dtype)
-
-    def _captured(self, slot: Any) -> Callable[[], object]:
-        if self.breaks:
-            raise RuntimeError('not permitted when stream is capturing\nand more')
-        slot.found = self._work(slot)
-        kept = slot.found
-        self.captures += 1
-
-        def replay() -> None:
-            for buffer, made in zip(kept, self._work(slot)):
-                buffer.copy_(made + int(self.spoils))
-        return replay
 
 
 def graph(confidence: bool = False) -> Any:

@@ -5,6 +5,7 @@
 import dataclasses
 from pathlib import Path
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from training.config import (  # noqa: E402
     LossConfig,
     OptimConfig,
 )
+from training.fit import _tensorboard as tensorboard_callback  # noqa: E402
 from training.fit import build, fit, placed  # noqa: E402
 from training.logs.metrics_file import read_metrics  # noqa: E402
 
@@ -298,6 +300,26 @@ def test_too_few_frames_for_the_processes(tiny):
         fit(tiny('many', devices=4))
     with pytest.raises(SegnodeError, match='16-mixed needs a GPU'):
         fit(tiny('half', precision='16-mixed'))
+
+
+def test_loader_processes_are_counted_per_machine(tiny):
+    config = tiny('loaders', data={'workers': 3})
+    data = build(config, placed(config))[1]
+    for devices, each in ((1, 3), (2, 2), (4, 1)):
+        data.trainer = types.SimpleNamespace(
+            num_devices=devices, global_rank=0, world_size=devices,
+            strategy=types.SimpleNamespace(root_device=torch.device('cpu')))
+        assert data.train_dataloader().num_workers == each
+
+
+def test_without_tensorboard_a_run_says_so(tiny, monkeypatch, capsys):
+    config = tiny('plain', log=LogConfig())
+    module = build(config, placed(config))[0]
+    assert len(tensorboard_callback(config, Path('x'), module)) == 1
+    monkeypatch.setattr('training.logs.tensorboard.installed', lambda name: False)
+    capsys.readouterr()
+    assert tensorboard_callback(config, Path('x'), module) == []
+    assert 'pip install tensorboard' in capsys.readouterr().out
 
 
 def test_the_sweep_of_rates_leaves_the_run_alone(tiny):

@@ -434,6 +434,15 @@ class TestImport:
         with pytest.raises(SegnodeError, match=r'of espnet \(espnet, segnode\) knows its 2'):
             import_weights(path, 'espnet')
 
+    def test_a_classifier_is_for_fit(self, tmp_path):
+        names = ('features.0.0.weight', 'features.1.conv.3.weight')
+        path = saved(tmp_path, dict.fromkeys(names, torch.ones(1)))
+        with pytest.raises(SegnodeError, match='a classifier, mobilenetv2 .*: fit --network '
+                           'deeplabv3plus_mobilenetv2 --backbone FILE starts from them'):
+            import_weights(path, 'deeplabv3plus_mobilenetv2')
+        with pytest.raises(SegnodeError, match=r'a classifier, mobilenetv2 \(.*\)$'):
+            import_weights(path, 'swiftnet')
+
     def test_an_unusual_number_of_outputs_asks_for_labels(self, tmp_path):
         path = saved(tmp_path, _theirs(ESPNetC(7, p=1, q=1)))
         with pytest.raises(SegnodeError, match='7 outputs.*--labels'):

@@ -13,13 +13,13 @@ import yaml
 
 pytest.importorskip('jsonargparse')
 
-from segnode.labels import load_label_set  # noqa: E402
-from segnode.networks import zoo  # noqa: E402
-from training.commands import fit as fit_command  # noqa: E402
-from training.commands.recipe_options import parse  # noqa: E402
-from training.config import check, from_dict  # noqa: E402
-from training.datasets.label_maps import label_map  # noqa: E402
-from training.datasets.registry import dataset  # noqa: E402
+from segnode.labels import load_label_set
+from segnode.networks import zoo
+from training.commands import fit as fit_command
+from training.commands.recipe_options import parse
+from training.config import check, from_dict
+from training.datasets.label_maps import label_map
+from training.datasets.registry import dataset
 
 PROJECT = Path(__file__).parents[2]
 RECIPES = {path.stem: path for path in sorted((PROJECT / 'config' / 'training').glob('*.yaml'))}
@@ -62,7 +62,8 @@ def specs(given):
 @each
 def test_every_value_has_its_source(name):
     head, values = lines(name)
-    assert head[:2] == ['# Copyright 2026 The segnode authors', '# SPDX-License-Identifier: Apache-2.0']
+    assert head[:2] == [
+        '# Copyright 2026 The segnode authors', '# SPDX-License-Identifier: Apache-2.0']
     sources = dict(found.groups() for found in map(SOURCE.match, head) if found)
     # A paper, a repository at a commit, or another file of such a repository.
     known = r'github [\w.-]+/[\w.-]+ [0-9a-f]{7}\b|arXiv \d{4}\.\d{5}|the same repository'
@@ -168,7 +169,7 @@ def test_recipes_that_differ_in_the_data_alone_agree_in_all_else():
 
 
 SMALL = ['--max_steps', '2', '--batch_size', '2', '--data.input_size', '[128,128]',
-         '--data.workers', '0', '--accelerator', 'cpu', '--threads', '1', '--precision', '32-true',
+         '--data.workers', '0', '--accelerator', 'cpu', '--precision', '32-true',
          '--log.tensorboard', 'false']
 
 

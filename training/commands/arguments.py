@@ -52,7 +52,7 @@ def read_roots(given: Sequence[str], data: Sequence[str]) -> dict[str, str]:
 
 def add_inference(parser: argparse.ArgumentParser) -> None:
     """Let the user say which model is run, and how."""
-    from segnode.fitting import FITS
+    from segnode.record import FIT_CHOICES
     from segnode.runtimes import RUNTIMES
 
     group = parser.add_argument_group('the model')
@@ -61,8 +61,9 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--runtime', default='auto', choices=RUNTIMES)
     group.add_argument('--input-size', type=image_size, metavar='HxW',
                        help="size that the network works at (default: the model's own)")
-    group.add_argument('--fit', default='stretch', choices=FITS,
-                       help='how an image of another size is brought to it (default %(default)s)')
+    group.add_argument('--fit', default='model', choices=FIT_CHOICES,
+                       help='how an image of another size is brought to it; model: as the model '
+                       'was validated (default)')
     group.add_argument('--threads', type=whole_number, default=0, metavar='N',
                        help='on the CPU, of each process; 0 = default')
     group.add_argument('--samples', type=whole_number, default=0, metavar='N',

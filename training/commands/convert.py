@@ -34,7 +34,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--model', default='fsffnet',
                         help='name or path of a released model (default %(default)s)')
     parser.add_argument('--to', required=True, choices=TARGETS, dest='target',
-                        help='what it is for; tensorrt: an engine is built of it, too')
+                        help='what it is for; tensorrt: an engine is built of it, too; torch2trt: '
+                        'an engine for this GPU alone, and no file')
     parser.add_argument('--precision', default='fp32', choices=precisions,
                         help='of the network (default %(default)s)')
     parser.add_argument('--input-size', type=image_size, metavar='HxW',

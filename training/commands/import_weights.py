@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-import re
 
+from segnode.commands.arguments import image_size
 from segnode.networks.zoo import NETWORKS
 
 EPILOG = """
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--labels', metavar='SET',
                         help='cityscapes, camvid, mapillary or FILE.yaml; by default told from '
                         'the number of outputs')
-    parser.add_argument('--input-size', type=_size, metavar='HxW', help='such as 512x1024')
+    parser.add_argument('--input-size', type=image_size, metavar='HxW', help='such as 512x1024')
     parser.add_argument('--layout', metavar='NAME', help='where the file is not to be asked')
     parser.add_argument('--mean', type=float, nargs=3, metavar=('R', 'G', 'B'),
                         help='of pixels scaled to 0..1')
@@ -60,11 +60,3 @@ def main(argv: list[str]) -> int:
     )
     print(json.dumps(result.to_dict()) if given.json else result.table())
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH."""
-    found = re.fullmatch(r'(\d+)x(\d+)', text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f'{text!r} is not HEIGHTxWIDTH, such as 512x1024')
-    return int(found[1]), int(found[2])

@@ -18,8 +18,9 @@ from segnode.store import entries
 
 NOTES = """
 Parameters and multiply-adds are those of inference with 19 classes; multiply-adds are those of
-convolutions and fully connected layers. "released" are the models found here with their recorded
-mean IoU, "published" is what others state of theirs, both in percent:
+convolutions and fully connected layers ("-": the network does not take this size). "released" are
+the models found here with their recorded mean IoU, "published" is what others state of theirs,
+in percent:
 """
 
 

@@ -30,6 +30,7 @@ from training.convert.compare import compare, Comparison
 from training.convert.frames import Frames
 from training.convert.report import Report
 from training.convert.targets import find_target, Job, Made, OnnxTarget
+from training.convert.torch2trt import convert_torch2trt
 from training.datasets.source import refuse_overlap
 from training.evaluate import evaluate
 
@@ -80,10 +81,19 @@ def convert(model: Model, target: str, precision: str, options: Options) -> Repo
     """
     maker = find_target(target, precision)
     _check(model, precision, options)
+    if target == 'torch2trt':
+        return convert_torch2trt(
+            model, precision, options, _least(precision, options), ROUNDS, COMPARED)
     size = working_size(model.record, options.input_size)
     content = graph_path(model, size).read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         return _Conversion(model, maker, precision, size, content, options, Path(folder)).run()
+
+
+def _least(precision: str, options: Options) -> float:
+    """Return the share of pixels that must keep their label."""
+    given = options.min_agreement
+    return MIN_AGREEMENT[precision] if given is None else given
 
 
 def _check(model: Model, precision: str, options: Options) -> None:
@@ -134,9 +144,7 @@ class _Conversion:
             self.maker.labeller(made.content, self.precision),
             data.spread(COMPARED).images(self.size, self.options.fit),
         )
-        least = self.options.min_agreement
-        if least is None:
-            least = MIN_AGREEMENT[self.precision]
+        least = _least(self.precision, self.options)
         if comparison.agreement < least:
             raise SegnodeError(
                 f'nothing is kept: {comparison.agreement:.3%} of the pixels have the same label '

@@ -17,7 +17,7 @@ from segnode.model import Model
 from segnode.onnx_half import in_half_precision
 from segnode.runtimes import load_runtime, Runtime
 from segnode.runtimes.tensorrt_build import build_plan
-from segnode.runtimes.tensorrt_versions import BuildOptions, find_tensorrt
+from segnode.runtimes.tensorrt_versions import BuildOptions, find_tensorrt, library
 from training.convert.compare import Labeller, labeller
 from training.convert.frames import Frames
 from training.convert.graphs import LOGITS, with_logits
@@ -149,7 +149,8 @@ class TensorRtTarget(OnnxTarget):
         shape = (job.batch, *job.size, 3)
         plan = build_plan(
             made.content, {'image': (shape, shape, shape)},
-            options=BuildOptions(int8=job.precision == 'int8'),
+            options=BuildOptions(
+                fp16=job.precision != 'fp32', int8=job.precision == 'int8'),
         )
         return Made(made.content, {
             **made.facts,
@@ -160,9 +161,27 @@ class TensorRtTarget(OnnxTarget):
         })
 
 
+class Torch2trtTarget(OnnxTarget):
+    """No file but an engine for this GPU, see ``training.convert.torch2trt``."""
+
+    name = 'torch2trt'
+    precisions = ('fp32', 'fp16')
+    runtime = 'torch2trt'
+
+    def check(self) -> None:
+        """See whether torch2trt, a TensorRT that it works with and a GPU are there."""
+        torch = require('torch', 'converting to torch2trt')
+        from segnode.runtimes.torch2trt_convert import check_library
+
+        check_library(library(find_tensorrt(('tensorrt',))))
+        if not torch.cuda.is_available():
+            raise SegnodeError('torch2trt builds for a CUDA GPU, and PyTorch finds none here')
+
+
 # A further target is a further entry: its class says what it needs, makes a file and runs it.
 TARGETS: dict[str, OnnxTarget] = {
-    target.name: target for target in (OnnxTarget(), OpenVinoTarget(), TensorRtTarget())
+    target.name: target
+    for target in (OnnxTarget(), OpenVinoTarget(), TensorRtTarget(), Torch2trtTarget())
 }
 
 

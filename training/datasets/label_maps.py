@@ -22,7 +22,8 @@ import numpy as np
 import yaml
 
 from segnode.errors import SegnodeError
-from segnode.labels import IGNORE, LabelSet, load_label_set
+from segnode.label_grouping import class_table
+from segnode.labels import LabelSet, load_label_set
 
 _FOLDER = Path(__file__).with_name('label_maps')
 # Where there is no table from one set to another, one by way of this set is used.
@@ -72,7 +73,7 @@ def _table(
 ) -> np.ndarray | None:
     for path, content in tables:
         if (content['from'], content['to']) == (source.name, target.name):
-            return _compiled(path, content['classes'], source, target)
+            return class_table(str(path), content['classes'], source, target)
     return None
 
 
@@ -88,25 +89,3 @@ def _read(path: Path) -> tuple[Path, dict[str, Any]]:
     ):
         raise SegnodeError(f'The label map {path} must hold from, to and classes.')
     return path, content
-
-
-def _compiled(
-    path: Path, classes: dict[str, Any], source: LabelSet, target: LabelSet
-) -> np.ndarray:
-    table = np.full(256, IGNORE, np.uint8)
-    index = {name: train_id for train_id, name in enumerate(source.names)}
-    taken: dict[int, str] = {}
-    for name, entries in classes.items():
-        if name not in target.names:
-            raise SegnodeError(f'{path}: "{target.name}" has no class "{name}".')
-        for entry in entries if isinstance(entries, list) else [entries]:
-            train_id = entry if isinstance(entry, int) else index.get(str(entry), -1)
-            if not 0 <= train_id < source.num_classes:
-                raise SegnodeError(f'{path}: "{source.name}" has no class {entry!r}.')
-            if train_id in taken:
-                raise SegnodeError(
-                    f'{path}: {entry!r} stands under both "{taken[train_id]}" and "{name}".'
-                )
-            taken[train_id] = name
-            table[train_id] = target.names.index(name)
-    return table

@@ -10,7 +10,7 @@ and ``Match.check`` refuses whatever does not fit as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 import re
 from typing import Any, TYPE_CHECKING
@@ -92,6 +92,10 @@ class Layout:
     may_miss: tuple[str, ...] = (r'auxiliary.*',)
     licence: str = ''
 
+    def __str__(self) -> str:
+        """Return what it is of, and its name."""
+        return f'{" or ".join(self.networks)} (layout {self.name})'
+
     def outputs(self, converted: Tensors) -> int:
         """Return the number of outputs of converted tensors.
 
@@ -143,6 +147,19 @@ def renaming(*table: tuple[str, str]) -> Callable[[Tensors], Tensors]:
         return renamed
 
     return convert
+
+
+def first_that_knows(tensors: Tensors, layouts: Iterable[Layout]) -> Layout | None:
+    """Return the first of the layouts that the tensors are of, None where there is none."""
+    return next((layout for layout in layouts if layout.recognises(tensors)), None)
+
+
+def unknown(tensors: Tensors, layouts: Sequence[Layout], of: str) -> SegnodeError:
+    """Return the error that none of the layouts ``of`` something knows the tensors."""
+    return SegnodeError(
+        f'none of the layouts of {of} ({", ".join(layout.name for layout in layouts)}) knows its '
+        f'{len(tensors)} tensors ({_first(list(tensors))})'
+    )
 
 
 @dataclass(frozen=True)

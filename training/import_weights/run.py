@@ -19,8 +19,17 @@ from segnode.model import Model
 from segnode.networks import zoo
 from segnode.record import COLOR_ORDERS, ModelRecord
 from segnode.store import folders
+from training.import_weights.backbones.load import LAYOUTS as CLASSIFIERS
 from training.import_weights.checkpoint_file import read_checkpoint
-from training.import_weights.layout import fill, Layout, Match, match, Tensors
+from training.import_weights.layout import (
+    fill,
+    first_that_knows,
+    Layout,
+    Match,
+    match,
+    Tensors,
+    unknown,
+)
 from training.import_weights.layouts import LAYOUTS, layouts_for
 from training.import_weights.layouts.own import own_layout
 
@@ -193,20 +202,20 @@ def choose_layout(tensors: Tensors, network: str, name: str | None = None) -> La
         raise SegnodeError(
             f'{network} has no layout {name!r}; it has {", ".join(c.name for c in candidates)}'
         )
-    for layout in candidates:
-        if layout.recognises(tensors):
-            return layout
-    for layout in LAYOUTS:
-        if layout.recognises(tensors):
-            raise SegnodeError(
-                f'these are weights of {" or ".join(layout.networks)} (layout {layout.name}), '
-                f'not of {network}'
-            )
-    first = ', '.join(list(tensors)[:3])
-    raise SegnodeError(
-        f'none of the layouts of {network} ({", ".join(c.name for c in candidates)}) knows its '
-        f'{len(tensors)} tensors ({first}, ...)'
-    )
+    found = first_that_knows(tensors, candidates)
+    if found is not None:
+        return found
+    other = first_that_knows(tensors, LAYOUTS)
+    if other is not None:
+        raise SegnodeError(f'these are weights of {other}, not of {network}')
+    classifier = first_that_knows(tensors, CLASSIFIERS)
+    if classifier is not None:
+        starts = zoo.network_info(network).backbone in classifier.networks
+        raise SegnodeError(
+            f'these look like weights of a classifier, {classifier}'
+            + (f': fit --network {network} --backbone FILE starts from them' if starts else '')
+        )
+    raise unknown(tensors, candidates, network)
 
 
 def _classes(

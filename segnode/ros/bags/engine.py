@@ -15,6 +15,7 @@ import logging
 import os
 import queue
 import threading
+from typing import Any
 
 import cv2
 
@@ -27,6 +28,7 @@ _LOG = logging.getLogger('segnode')
 _THREADS = 'bag-worker'
 _GPU_WORKERS = 4  # they decode and encode while one of them runs the network
 _GPU_BATCH = 8
+_BUILT_FOR_A_BATCH = ('tensorrt', 'torch2trt')  # these have to know it when they are loaded
 
 
 class Engine:
@@ -42,9 +44,12 @@ class Engine:
     def __init__(self, options: BagOptions) -> None:
         self._options = options
         self._threads = options.threads or 1
+        self._more: dict[str, Any] = {}
+        if options.batch > 1 and options.runtime in _BUILT_FOR_A_BATCH:
+            self._more['batch'] = options.batch
         first = Segmenter.load(
             options.model, runtime=options.runtime, fit=options.fit, threads=self._threads,
-            allow_random_weights=options.allow_random_weights)
+            allow_random_weights=options.allow_random_weights, **self._more)
         self.model: Model = first.model
         self.runtime = first.runtime.name
         self.details = first.runtime.details
@@ -80,7 +85,8 @@ class Engine:
 
     def _another(self) -> Segmenter:
         options = self._options
-        runtime = load_runtime(self.model, self.runtime, threads=self._threads)
+        runtime = load_runtime(
+            self.model, self.runtime, threads=self._threads, **self._more)
         made = Segmenter(self.model, runtime, options.fit)
         with self._making:
             self._all.append(made)

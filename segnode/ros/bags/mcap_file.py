@@ -22,6 +22,7 @@ import zlib
 
 from segnode.errors import SegnodeError
 from segnode.ros.bags import metadata
+from segnode.ros.bags.copying import copy_range
 from segnode.ros.bags.journal import Part
 from segnode.ros.bags.metadata import KnownTopic, NewTopic
 
@@ -34,7 +35,6 @@ _FOOTER_BODY = struct.Struct('<QQI')  # summary start, summary offset start, sum
 _STATISTICS_BODY = struct.Struct('<QHIIIIQQ')
 _INDEX_ENTRY = 16  # bytes of log time and offset in a message index
 _INDEX_HEAD = 15  # bytes of such a record before its entries
-_BLOCK = 8 << 20
 
 
 class NotIndexed(Exception):
@@ -300,14 +300,8 @@ class _Inserter:
 
     def _copy(self, end: int) -> None:
         """Copy the old file up to an offset."""
-        self._old.seek(self._copied)
-        while self._copied < end:
-            self._pause()
-            block = self._old.read(min(_BLOCK, end - self._copied))
-            if not block:
-                raise SegnodeError(f'{self._old.name} became shorter while it was read')
-            self._new.write(block)
-            self._copied += len(block)
+        copy_range(self._old, self._new, self._copied, end, self._pause)
+        self._copied = end
 
     def put(self, record: bytes) -> tuple[int, int]:
         """Write a record; return its offset and length."""

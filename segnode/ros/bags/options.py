@@ -28,7 +28,7 @@ class BagOptions:
         max_frames: image messages that are segmented at most, of all topics together; 0 for all.
         alpha: share of the colours in the overlay.
         model, runtime, fit, allow_random_weights: as Segmenter.load takes them.
-        batch: images in one run; 0 = 1 on the CPU, 8 elsewhere.
+        batch: images in one run; 0 = 1 on the CPU and in an engine built for one, 8 elsewhere.
         workers: threads that segment; 0 = one for each usable core (4 at most beside a GPU).
         threads: of the runtime in each worker, on the CPU; 0 = 1.
     """
@@ -44,7 +44,7 @@ class BagOptions:
     alpha: float = 0.5
     model: str = 'fsffnet'
     runtime: str = 'auto'
-    fit: str = 'stretch'
+    fit: str = 'model'
     allow_random_weights: bool = False
     batch: int = 0
     workers: int = 0

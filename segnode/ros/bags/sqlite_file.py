@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 import contextlib
+import os
 from pathlib import Path
 import sqlite3
 
 from segnode.errors import SegnodeError
+from segnode.ros.bags.copying import copy_range
 from segnode.ros.bags.journal import messages_of, Part
 from segnode.ros.bags.metadata import KnownTopic, NewTopic
-
-_BLOCK = 8 << 20
 
 
 def known_topics(path: Path) -> tuple[list[KnownTopic], int, str]:
@@ -71,9 +71,7 @@ def insert(
         SegnodeError: the database refuses.
     """
     with open(source, 'rb') as old, open(target, 'xb') as new:
-        while block := old.read(_BLOCK):
-            pause()
-            new.write(block)
+        copy_range(old, new, 0, os.fstat(old.fileno()).st_size, pause)
     try:
         with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as database:
             # The copy has no value until it is complete, so there is no need to undo anything.

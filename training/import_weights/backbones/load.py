@@ -24,7 +24,16 @@ from training.import_weights.backbones import (
     xception_a,
 )
 from training.import_weights.checkpoint_file import read_checkpoint
-from training.import_weights.layout import fill, IMAGENET, Layout, Match, match, Tensors
+from training.import_weights.layout import (
+    fill,
+    first_that_knows,
+    IMAGENET,
+    Layout,
+    Match,
+    match,
+    Tensors,
+    unknown,
+)
 
 LAYOUTS: tuple[Layout, ...] = (
     *resnet.LAYOUTS,
@@ -120,20 +129,13 @@ def choose_layout(tensors: Tensors, backbone: str) -> Layout:
         SegnodeError: no layout knows the tensors, or only one of another backbone does.
     """
     own = [layout for layout in LAYOUTS if backbone in layout.networks]
-    for layout in own:
-        if layout.recognises(tensors):
-            return layout
-    for layout in LAYOUTS:
-        if layout.recognises(tensors):
-            raise SegnodeError(
-                f'these are weights of {" or ".join(layout.networks)} (layout {layout.name}), '
-                f'but the backbone is {backbone}'
-            )
-    first = ', '.join(list(tensors)[:3])
-    raise SegnodeError(
-        f'none of the layouts of {backbone} ({", ".join(layout.name for layout in own)}) knows '
-        f'its {len(tensors)} tensors ({first}, ...)'
-    )
+    found = first_that_knows(tensors, own)
+    if found is not None:
+        return found
+    other = first_that_knows(tensors, LAYOUTS)
+    if other is not None:
+        raise SegnodeError(f'these are weights of {other}, but the backbone is {backbone}')
+    raise unknown(tensors, own, backbone)
 
 
 def _compare_forms(converted: Tensors, backbone: nn.Module, info: NetworkInfo) -> None:

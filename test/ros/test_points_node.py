@@ -1,0 +1,229 @@
+# Copyright 2026 The segnode authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node segment_points in a process of its own: made masks and depth in, points out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField  # noqa: E402
+
+from processes import Process  # noqa: E402
+from segnode.labels import load_label_set  # noqa: E402
+
+SIZE = (24, 32)
+K = [40.0, 0.0, 15.5, 0.0, 50.0, 11.5, 0.0, 0.0, 1.0]
+CAMVID = load_label_set('camvid')
+LABELS = np.repeat(np.arange(24, dtype=np.uint8) % 11, 32).reshape(SIZE)
+READ = np.dtype({'names': ['x', 'y', 'z', 'rgb', 'label'],
+                 'formats': ['<f4', '<f4', '<f4', '<u4', 'u1'],
+                 'offsets': [0, 4, 8, 12, 16], 'itemsize': 20})
+
+
+def run_points(start: Callable[..., Process], *arguments: str, **parameters: Any) -> Process:
+    """Start the node for CamVid's labels."""
+    options = [part for name, value in {'model': 'camvid', **parameters}.items()
+               for part in ('-p', f'{name}:={value}')]
+    return start('-m', 'segnode.ros.points_node', '--ros-args', *options, *arguments)
+
+
+def millimetres() -> np.ndarray:
+    """Return uint16 (H, W): every pixel has a depth of its own, some none."""
+    depth = 1000 + np.arange(24 * 32, dtype=np.uint16).reshape(SIZE)
+    depth[3, 5:9] = 0
+    return depth
+
+
+def depth_image(probe: Any, like: Any, depth: np.ndarray, late: float = 0.0) -> Image:
+    """Return the depth image that belongs to a mask."""
+    msg = Image(height=depth.shape[0], width=depth.shape[1], step=depth.strides[0],
+                encoding='16UC1' if depth.dtype == np.uint16 else '32FC1')
+    msg.data.frombytes(depth.tobytes())
+    nanoseconds = like.stamp.sec * 10**9 + like.stamp.nanosec + round(late * 1e9)
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(nanoseconds, 10**9)
+    msg.header.frame_id = 'depth_optical_frame'
+    return msg
+
+
+def calibration(like: Any, **changes: Any) -> CameraInfo:
+    """Return the calibration of the depth camera."""
+    return CameraInfo(header=like.header, height=SIZE[0], width=SIZE[1], k=K, **changes)
+
+
+class Feed:
+    """Publishers of masks, depth and calibration."""
+
+    def __init__(self, probe: Any, reliable: bool = True) -> None:
+        self.probe = probe
+        self.labels = probe.publisher('segmentation/labels', reliable=reliable)
+        self.depth = probe.publisher('depth', reliable=reliable)
+        self.info = probe.publisher('camera_info', kind=CameraInfo)
+
+    def connected(self) -> None:
+        """Wait for the node."""
+        from probe import until
+        for publisher in (self.labels, self.depth, self.info):
+            until(publisher.get_subscription_count, 60, publisher.topic_name)
+        time.sleep(0.3)
+
+    def exchange(self, collector: Any, depth: np.ndarray, labels: np.ndarray = LABELS,
+                 late: float = 0.0) -> tuple[Image, Image, PointCloud2]:
+        """Send mask and depth image until a cloud answers; return all three."""
+        sent: dict[tuple[int, int], tuple[Image, Image]] = {}
+
+        def make() -> Image:
+            mask = self.probe.image(labels, 'mono8')
+            msg = depth_image(self.probe, mask.header, depth, late)
+            sent[msg.header.stamp.sec, msg.header.stamp.nanosec] = mask, msg
+            self.info.publish(calibration(msg))
+            time.sleep(0.05)
+            self.labels.publish(mask)
+            return msg
+        msg, cloud = self.probe.exchange(self.depth, make, collector)
+        return (*sent[msg.header.stamp.sec, msg.header.stamp.nanosec], cloud)
+
+    def close(self) -> None:
+        """Take the publishers away."""
+        for publisher in (self.labels, self.depth, self.info):
+            self.probe.node.destroy_publisher(publisher)
+
+
+@pytest.fixture
+def feed(probe: Any) -> Any:
+    made = Feed(probe)
+    yield made
+    made.close()
+
+
+def points_of(cloud: PointCloud2) -> np.ndarray:
+    assert [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields] == [
+        ('x', 0, PointField.FLOAT32, 1), ('y', 4, PointField.FLOAT32, 1),
+        ('z', 8, PointField.FLOAT32, 1), ('rgb', 12, PointField.FLOAT32, 1),
+        ('label', 16, PointField.UINT8, 1)]
+    assert (cloud.point_step, cloud.row_step, cloud.is_bigendian) == (20, 20 * cloud.width, False)
+    assert len(cloud.data) == cloud.row_step * cloud.height
+    return np.frombuffer(cloud.data, READ).reshape(cloud.height, cloud.width)
+
+
+def expected(depth: np.ndarray, labels: np.ndarray = LABELS) -> dict[str, np.ndarray]:
+    """Return what a pinhole camera of K saw, per pixel."""
+    v, u = np.indices(SIZE)
+    z = depth / 1000 if depth.dtype == np.uint16 else depth
+    rgb = CAMVID.palette[labels].astype(np.uint32)
+    return {'x': (u - 15.5) / 40 * z, 'y': (v - 11.5) / 50 * z, 'z': z,
+            'rgb': rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2], 'label': labels}
+
+
+def check(points: np.ndarray, wanted: dict[str, np.ndarray], kept: np.ndarray) -> None:
+    for name, values in wanted.items():
+        np.testing.assert_allclose(points[name], values[kept], rtol=2e-6, atol=1e-6, err_msg=name)
+
+
+def test_dense_and_from_best_effort_publishers(
+        probe: Any, start: Callable[..., Process]) -> None:
+    """The points that there are, in the depth camera's frame, at its stamp."""
+    feed = Feed(probe, reliable=False)
+    node = run_points(start)
+    feed.connected()
+    node.wait_for('subscribed to /depth as best_effort', 20)
+    depth = millimetres()
+    with probe.collect('segmentation/points', PointCloud2) as clouds:
+        _, msg, cloud = feed.exchange(clouds, depth)
+        assert cloud.header == msg.header and cloud.header.frame_id == 'depth_optical_frame'
+        assert cloud.is_dense and (cloud.height, cloud.width) == (1, 24 * 32 - 4)
+        check(points_of(cloud)[0], expected(depth), depth > 0)
+        # Metres, and a mask of half the size.
+        real = np.where(depth > 0, depth / 1000, np.nan).astype(np.float32)
+        _, _, cloud = feed.exchange(clouds, real, LABELS[1::2, 1::2].copy())
+        whole = LABELS[1::2, 1::2].repeat(2, 0).repeat(2, 1)
+        check(points_of(cloud)[0], expected(real, whole), np.isfinite(real))
+    feed.close()
+    assert node.stop() == 0, node.output
+
+
+def test_organized_classes_and_stride(
+        probe: Any, feed: Feed, start: Callable[..., Process]) -> None:
+    node = run_points(start, organized='true', classes="'sky, road'", stride=2, max_depth=1.7)
+    feed.connected()
+    depth = millimetres()
+    with probe.collect('segmentation/points', PointCloud2) as clouds:
+        _, _, cloud = feed.exchange(clouds, depth)
+    assert not cloud.is_dense and (cloud.height, cloud.width) == (12, 16)
+    kept = np.isin(LABELS, [0, 3]) & (depth > 0) & (depth <= 1700)
+    assert (np.isfinite(points_of(cloud)['z']) == kept[::2, ::2]).all()
+    wanted = {name: values[::2, ::2] for name, values in expected(depth).items()}
+    check(points_of(cloud)[kept[::2, ::2]], wanted, kept[::2, ::2])
+    assert node.stop() == 0, node.output
+
+
+def test_stamps_that_differ(probe: Any, feed: Feed, start: Callable[..., Process]) -> None:
+    """Within the slop they are a pair; the groups' names and colours are those of the grouping."""
+    node = run_points(start, slop=0.02, label_grouping='driving', classes='human')
+    feed.connected()
+    with probe.collect('segmentation/points', PointCloud2) as clouds:
+        groups = (LABELS % 6).astype(np.uint8)
+        mask, msg, cloud = feed.exchange(clouds, millimetres(), groups, late=0.015)
+        assert cloud.header.stamp == msg.header.stamp != mask.header.stamp
+        points = points_of(cloud)[0]
+        assert (points['label'] == 4).all() and points.size == (groups == 4).sum()
+        assert (points['rgb'] == (220 << 16 | 20 << 8 | 60)).all()
+        # Further apart they are none, which the node says; it goes on afterwards.
+        count = clouds.settle()
+        end = time.monotonic() + 30
+        while 'had a depth image within 0.02 s of its own' not in node.output:
+            assert time.monotonic() < end, node.output
+            mask = probe.image(groups, 'mono8')
+            feed.labels.publish(mask)
+            feed.depth.publish(depth_image(probe, mask.header, millimetres(), late=0.05))
+            time.sleep(0.1)
+        assert clouds.settle() == count
+        feed.exchange(clouds, millimetres(), groups)
+    assert node.stop() == 0, node.output
+
+
+def test_damaged_messages_and_what_is_missing(
+        probe: Any, feed: Feed, start: Callable[..., Process]) -> None:
+    """Each is named; the next good frame is served."""
+    node = run_points(start)
+    feed.connected()
+    with probe.collect('segmentation/points', PointCloud2) as clouds:
+        mask = probe.image(LABELS, 'mono8')
+        depth = depth_image(probe, mask.header, millimetres())
+        feed.labels.publish(mask)
+        feed.depth.publish(depth)
+        node.wait_for('a cloud was left out: no calibration came on /camera_info yet', 20)
+        feed.exchange(clouds, millimetres())
+        time.sleep(5.1)  # warnings of one kind are throttled
+        mask = probe.image(LABELS, 'mono8')
+        depth = depth_image(probe, mask.header, millimetres())
+        depth.height = 2**32 - 1
+        feed.labels.publish(mask)
+        feed.depth.publish(depth)
+        node.wait_for('the depth image: 1536 bytes are no 32x4294967295 16UC1', 20)
+        feed.exchange(clouds, millimetres())
+        node.wait_for('nothing came on /segmentation/labels, which has 1 publisher(s)', 20)
+    assert node.stop() == 0, node.output
+
+
+@pytest.mark.parametrize('given, words', [
+    ({'classes': 'person'}, 'parameter classes: "camvid" has no class \'person\''),
+    ({'stride': 0}, 'parameter stride must be 1 or more, not 0'),
+    ({'queue_size': 0}, 'parameter queue_size must be 1 or more'),
+    ({'slop': '.inf'}, 'parameter slop must be a number of seconds'),
+    ({'reliability': 'some'}, 'parameter reliability must be one of auto'),
+    ({'model': 'gone'}, "'gone' is no label set"),
+    ({'label_grouping': 'gone'}, "no label grouping 'gone'"),
+])
+def test_bad_parameters_end_in_one_sentence(
+        start: Callable[..., Process], given: dict[str, Any], words: str) -> None:
+    node = run_points(start, **given)
+    assert node.wait(30) == 1
+    assert node.output.startswith('error: ') and words in node.output
+    assert len(node.output.splitlines()) == 1
