@@ -44,6 +44,7 @@ ENCODINGS = {'bgr8': 3, 'rgb8': 3, 'mono8': 1, 'bayer_rggb8': 1, 'yuyv': 2, 'mon
 BROKEN_EVERY = 40  # images
 EVENT_EVERY = 3.0  # s
 LIFECYCLE_EVERY = 20  # events; every third of them loads the model anew
+RELOADS_BEFORE = 2  # of the model, before the run
 SAMPLE_EVERY = 1.0  # s
 WARM_UP = 0.1  # of the whole: allocators and caches settle meanwhile
 START_TIMEOUT = 180.0  # s
@@ -142,6 +143,13 @@ class Driver:
         self._thread.join(5.0)
         self.node.destroy_node()
         rclpy.try_shutdown()
+
+    def load_anew(self) -> None:
+        """Load the model anew, for the first times: the allocator keeps room for two then."""
+        for _ in range(RELOADS_BEFORE):
+            for step in (DEACTIVATE, CLEANUP, CONFIGURE, ACTIVATE):
+                if not self._change(step):
+                    raise SystemExit(f'error: transition {step} failed')
 
     def drive(self, pid: int, seconds: float) -> None:
         """Send images, and let things happen, for so long."""
@@ -282,6 +290,7 @@ def soak(options: argparse.Namespace) -> Run:
         with running_node(options, output) as process:
             driver = Driver(run, options.rate, options.event_every)
             driver.start()
+            driver.load_anew()
             driver.drive(process.pid, options.seconds)
             begun = time.monotonic()
             process.send_signal(signal.SIGTERM)

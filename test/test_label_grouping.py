@@ -16,6 +16,7 @@ from segnode.__main__ import main
 from segnode.errors import SegnodeError
 from segnode.label_grouping import BUILT_IN_GROUPINGS, load_grouping
 from segnode.labels import load_label_set
+from small_custom import describe, write_network
 
 CAMVID = load_label_set('camvid')
 CITYSCAPES = load_label_set('cityscapes')
@@ -116,6 +117,12 @@ def test_no_such_grouping(tmp_path: Path) -> None:
         load_grouping(tmp_path / 'gone.yaml', CAMVID)
 
 
+def _custom_model(folder: Path) -> Path:
+    pytest.importorskip('onnxruntime')
+    write_network(folder / 'net.onnx')
+    return describe(folder / 'model.yaml', 'net.onnx')
+
+
 def test_the_command(tmp_path: Path, capsys: Any) -> None:
     path = write(tmp_path, GOOD)
     assert main(['labels', 'camvid', '--grouping', str(path)]) == 0
@@ -131,6 +138,10 @@ def test_the_command(tmp_path: Path, capsys: Any) -> None:
     assert told['from'] == 'camvid' and told['table'][3:5] == [0, 0]
     assert told['groups'][1] == {'id': 1, 'name': 'alive', 'color': [200, 0, 9],
                                  'classes': ['pedestrian', 'bicyclist']}
+    # A .yaml file may be a label set or describe a model: both are known by what they hold.
+    for option in ([], ['--model']):
+        assert main(['labels', *option, str(_custom_model(tmp_path)), '--json']) == 0
+        assert json.loads(capsys.readouterr().out)['name'] == 'camvid'
     assert main(['labels', '--model', 'fsffnet_camvid']) == 0
     assert 'bicyclist' in capsys.readouterr().out
     assert main(['labels', 'camvid', '--model', 'fsffnet_camvid']) == 1

@@ -91,7 +91,7 @@ def _of_model(name: str) -> LabelSet:
 
 def _command_line() -> argparse.ArgumentParser:
     arguments = parser(
-        'labels', 'List label sets, or the classes of one, or what a label grouping makes of them.')
+        'labels', 'List label sets, the classes of one, or what a label grouping makes of them.')
     arguments.add_argument(
         'set', nargs='?',
         help=f'{", ".join(BUILT_IN)}, a YAML file, or the name or path of a model',

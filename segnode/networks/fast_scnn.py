@@ -31,7 +31,7 @@ class FastSCNN(nn.Module):
         fusion_dilation: dilation of the depthwise convolution in the fusion (4 in the
             FSFFNet authors' code; 1 in most open implementations).
         dropout: probability of the dropout before the classifier (the paper gives no rate).
-        projection_size: kernel size of that projection (3 in MMSegmentation's).
+        projection_size: kernel size of the pyramid's projection (3 in MMSegmentation's).
         depthwise_activation: a ReLU between the two parts of the separable convolutions too
             (Tramac's; the paper says none).
         padded_stem: the first convolution pads (Tramac's does not).

@@ -51,8 +51,8 @@ POINTS = (
     OwnParameter('label_grouping', '', "As the segment node's."),
     OwnParameter('classes', '', 'Names, separated by commas, of the classes whose points are '
                  'wanted; empty: all, and the unlabelled.'),
-    OwnParameter('organized', False, 'Rows and columns like the depth image, NaN where there is no '
-                 'point; false: only the points that there are.'),
+    OwnParameter('organized', False, 'Rows and columns like the depth image, NaN where there is '
+                 'no point; false: only the points that there are.'),
     OwnParameter('stride', 1, 'Of every so many rows and columns of the depth image one.'),
     OwnParameter('max_depth', 0.0, 'Metres ahead beyond which there is no point; 0 is no limit.'),
     OwnParameter('slop', 0.0, 'Seconds by which the stamps of mask and depth image may differ; 0 '

@@ -43,7 +43,8 @@ class TensorrtRuntime:
         threads: of ONNX Runtime, where an engine is compared with it; 0 = default.
         precision: 'fp32', 'fp16', 'int8' of a model that was quantised, or 'auto': what the file
             is in, and for one in float32 float16, unless that gives other labels.
-        batch: most images that go through the engine at once, 1 to 16.
+        batch: most images that go through the engine at once, 1 to 16; ``run`` takes any number,
+            unless the graph or a DLA is made for one number alone.
         dla_core: of a Jetson's deep learning accelerators; -1 for the GPU.
         workspace: MiB of scratch memory that an operation may take; 0 for TensorRT's default,
             all the memory of the GPU.
@@ -97,7 +98,7 @@ class TensorrtRuntime:
         )
         self._engine: Engine | None
         self._engine, self.facts = source.engine(precision)
-        self.batch: int | None = most if fixed or most == 1 else None
+        self.batch: int | None = most if fixed else None
         self._where = f'{found.title}, {self._engine.device.name}, {self.facts["precision"]}'
 
     @property

@@ -126,8 +126,9 @@ class EngineSource:
             found: Kept = kept(name, '.engine', made_from, make, load)
             self._judge(found.facts, precision, strict)
             engine = engines[-1]
-            if engine.kernels is not None:
-                _run_once(engine)  # they are compiled then
+            if not engine.warm:
+                _run_once(engine)
+            if engine.kernels is not None:  # they were compiled then
                 news = engine.kernels.news()
                 if news:
                     remember(name, '.kernels', kernels_from, news)

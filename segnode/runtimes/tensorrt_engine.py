@@ -51,7 +51,7 @@ class Engine:
         self._graph: Graph | None = None
         self._arrays: dict[str, np.ndarray] = {}
         self._addresses: dict[str, int] = {}
-        self._warm = False  # the largest batch was run
+        self.warm = False  # the largest batch was run once, so that nothing is left to prepare
         self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
@@ -123,15 +123,15 @@ class Engine:
         else:
             self._enqueue(self._context, count)
         self._stream.synchronize()
-        if count == self.max_batch and not self._warm:
-            self._warm = True
+        if count == self.max_batch and not self.warm:
+            self.warm = True
             self._graph = self._captured()
         return {name: self._array(name, count).copy() for name in self.outputs}
 
     @property
     def replays(self) -> bool:
         """Tell whether the largest batch is run as a CUDA graph; not before its first run."""
-        return self._graph is not None or self._warm and self.library.captures
+        return self._graph is not None or self.warm and self.library.captures
 
     def close(self) -> None:
         """Give everything back; nothing happens the second time."""

@@ -35,3 +35,12 @@ def test_pyramid_by_hand():
         assert torch.allclose(pyramid(x), torch.cat([x, enlarged], 1), atol=1e-5)
     with pytest.raises(ValueError, match='one branch'):
         AspectPyramid([torch.nn.Identity()], (4, 2))
+
+
+def test_can_be_traced_without_knowing_the_size():
+    """As deploying does it: what depends on the size is a leaf of the traced graph."""
+    pyramid = AspectPyramid([torch.nn.Conv2d(2, 2, 1)], (4,)).eval()
+    traced = torch.fx.symbolic_trace(pyramid)
+    for size in ((6, 9), (8, 20)):
+        x = torch.randn(1, 2, *size, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(traced(x), pyramid(x))

@@ -15,8 +15,12 @@ from segnode.ros.launch_arguments import (
     node_parameters,
     node_remappings,
     player_parameters,
+    points_parameters,
+    points_remappings,
     rviz_remappings,
 )
+from segnode.ros.own_parameters import POINTS
+from segnode.ros.parameters import BY_NAME
 
 
 def values(**given: str) -> dict[str, str]:
@@ -70,6 +74,21 @@ def test_player_parameters() -> None:
     played = player_parameters(values(source='/data/bag', loop='false'))
     assert (played['source'], played['rate'], played['loop'], played['compressed']) == (
         '/data/bag', 0.0, False, False)
+
+
+def test_segment_points_is_told_what_the_node_is_told() -> None:
+    """Classes and clock; the rest it does not have. The calibration is the depth images'."""
+    assert points_parameters(values(depth='d')) == {}
+    given = values(model='12', label_grouping='driving', use_sim_time='true', confidence='true',
+                   depth='/aligned/image_raw')
+    assert points_parameters(given) == {
+        'model': '12', 'label_grouping': 'driving', 'use_sim_time': True}
+    assert points_remappings(given) == [
+        ('depth', '/aligned/image_raw'), ('camera_info', '/aligned/camera_info')]
+    assert points_remappings(values(depth='d', depth_camera_info='c/info')) == [
+        ('depth', 'd'), ('camera_info', 'c/info')]
+    named = {parameter.name for parameter in POINTS}
+    assert {'model', 'label_grouping'} <= named & set(BY_NAME)
 
 
 @pytest.mark.parametrize('given, camera_info', [

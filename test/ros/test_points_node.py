@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 import time
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
-from processes import Process  # noqa: E402
-from segnode.labels import load_label_set  # noqa: E402
+from processes import Process
+from segnode.labels import load_label_set
 
 SIZE = (24, 32)
 K = [40.0, 0.0, 15.5, 0.0, 50.0, 11.5, 0.0, 0.0, 1.0]
@@ -31,7 +32,7 @@ def run_points(start: Callable[..., Process], *arguments: str, **parameters: Any
     """Start the node for CamVid's labels."""
     options = [part for name, value in {'model': 'camvid', **parameters}.items()
                for part in ('-p', f'{name}:={value}')]
-    return start('-m', 'segnode.ros.points_node', '--ros-args', *options, *arguments)
+    return start('-m', 'segnode.ros.points_node', '--ros-args', *arguments, *options)
 
 
 def millimetres() -> np.ndarray:
@@ -163,9 +164,12 @@ def test_organized_classes_and_stride(
     assert node.stop() == 0, node.output
 
 
-def test_stamps_that_differ(probe: Any, feed: Feed, start: Callable[..., Process]) -> None:
+def test_stamps_that_differ(
+        probe: Any, feed: Feed, start: Callable[..., Process], project: Path) -> None:
     """Within the slop they are a pair; the groups' names and colours are those of the grouping."""
-    node = run_points(start, slop=0.02, label_grouping='driving', classes='human')
+    # With the segment node's file, as the launch file does it.
+    node = run_points(start, '--params-file', str(project / 'config' / 'segment.yaml'),
+                      slop=0.02, label_grouping='driving', classes='human')
     feed.connected()
     with probe.collect('segmentation/points', PointCloud2) as clouds:
         groups = (LABELS % 6).astype(np.uint8)

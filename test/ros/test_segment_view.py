@@ -15,9 +15,9 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('onnxruntime')
 
-from processes import Process  # noqa: E402
-from segnode.segmenter import Segmenter  # noqa: E402
-from small_custom import describe, frames, write_network  # noqa: E402
+from processes import Process
+from segnode.segmenter import Segmenter
+from small_custom import describe, frames, write_network
 
 
 def test_they_act_and_are_named(
