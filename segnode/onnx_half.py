@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A deploy graph with its network in float16: what a strongly typed TensorRT computes as written.
 
-The image is normalised in float32 and then rounded, weights and everything between are float16,
-and so is the choice of the class: float16 values have the same order in float32. What is made of
-the logits beside that, such as the confidence, is float32 again. A vehicle does this by itself,
-without the ``onnx`` package.
+Everything before the first convolution, such as the normalisation of the image, is float32, for
+squares of pixels are beyond float16. Weights and what follows are float16, and so is the choice of
+the class: float16 values have the same order in float32. What is made of the logits beside that,
+such as the confidence, is float32 again. A vehicle does this by itself, without the ``onnx``
+package.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from segnode.errors import SegnodeError
 from segnode.onnx_edit import EditedGraph, Node, take_apart
 from segnode.onnx_graph import type_number, TYPES
 
-# What brings an image to the network: operations on values or their order, one by one.
-PREPARATION = ('Cast', 'Transpose', 'Gather', 'Sub', 'Mul', 'Div', 'Add', 'Identity')
+# What the network begins with; whatever comes before it prepares the image.
+_FIRST = ('Conv', 'ConvTranspose', 'MatMul', 'Gemm')
 # Inputs that ONNX wants in float32 whatever the type of the rest.
 _STAY_FLOAT = {'Resize': (1, 2), 'Upsample': (1,)}
 # Operators whose output is not of the type of their first input; of most it is.
@@ -73,7 +74,7 @@ class _Halves:
             inputs = {name for name in node.inputs if name}
             if not inputs - known:
                 known.update(node.outputs)  # a constant, or made of constants
-            elif node.op in PREPARATION and inputs <= prepared | known:
+            elif node.op not in _FIRST and inputs <= prepared | known:
                 prepared.update(node.outputs)
             if node.op == 'ArgMax':
                 logits.update(node.inputs[:1])

@@ -482,9 +482,7 @@ class Tensorrt(SimpleNamespace):
         assert self.rtx == (config is not None), 'a configuration that this version has not'
         session: Any = None
         if facts['content']:
-            from segnode.runtimes.session import open_session
-
-            session = open_session(base64.b64decode(facts['content']), threads=1)
+            session = _session(base64.b64decode(facts['content']))
         addresses: dict[str, int] = {}
         shapes: dict[str, tuple[int, ...]] = {}
 
@@ -527,10 +525,15 @@ class Tensorrt(SimpleNamespace):
             execute_async_v3=execute)
 
 
-def _ends(content: bytes) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
+@functools.lru_cache(maxsize=8)
+def _session(content: bytes) -> Any:
     from segnode.runtimes.session import open_session
 
-    session = open_session(content, threads=1)
+    return open_session(content, threads=1)
+
+
+def _ends(content: bytes) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
+    session = _session(content)
     types = {'tensor(uint8)': 'UINT8', 'tensor(float)': 'FLOAT'}
     return {
         end: {t.name: (types[t.type], tuple(s if isinstance(s, int) else -1 for s in t.shape))

@@ -103,9 +103,9 @@ def test_bilinear_logits_are_enlarged_in_float16(tmp_path: Any) -> None:
     graph = onnx.load_model_from_string(half).graph
     types = {**_types(half), **{t.name: t.data_type for t in graph.initializer}}
     resizes = [node for node in graph.node if node.op_type == 'Resize']
-    assert resizes
-    for node in resizes:
-        assert types[node.input[0]] == FLOAT16
+    assert len(resizes) > 1
+    for node in resizes:  # the first one makes the image smaller, before any convolution
+        assert types[node.input[0]] == (FLOAT if node is resizes[0] else FLOAT16)
         assert [types[name] for name in node.input[1:] if name and name in types
                 and types[name] != 7] in ([], [FLOAT])
     open_session(half, threads=1).run(None, {'image': small_model.frames(1, (64, 128))})
@@ -132,3 +132,47 @@ def test_refusals() -> None:
     model.graph.node.append(node)
     with pytest.raises(SegnodeError, match='int8 values is not turned into float16'):
         in_half_precision(model.SerializeToString())
+
+
+def test_it_needs_no_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a vehicle."""
+    import sys
+
+    content = _content()
+    expected = in_half_precision(content)
+    monkeypatch.setitem(sys.modules, 'onnx', None)
+    assert in_half_precision(content) == expected
+
+
+def test_what_is_squared_before_the_first_convolution_stays_float32() -> None:
+    """Pixels of 255, and their squares are beyond float16."""
+    from onnx import helper, numpy_helper, TensorProto
+
+    weights = np.full((2, 3, 1, 1), [[[[1e-5]]], [[[2e-5]]]], np.float32)
+    graph = helper.make_graph([
+        helper.make_node('Cast', ['image'], ['x'], to=TensorProto.FLOAT),
+        helper.make_node('Transpose', ['x'], ['y'], perm=[0, 3, 1, 2]),
+        helper.make_node('Mul', ['y', 'y'], ['squares']),
+        helper.make_node('ReduceSum', ['squares', 'channels'], ['sum'], keepdims=1),
+        helper.make_node('Mul', ['sum', 'small'], ['scaled']),
+        helper.make_node('Mul', ['y', 'scaled'], ['z']),
+        helper.make_node('Conv', ['z', 'weights'], ['maps']),
+        helper.make_node('Mul', ['maps', 'two'], ['logits']),
+        helper.make_node('ArgMax', ['logits'], ['best'], axis=1, keepdims=0),
+        helper.make_node('Cast', ['best'], ['labels'], to=TensorProto.UINT8),
+    ], 'g', [helper.make_tensor_value_info('image', TensorProto.UINT8, ['n', 2, 2, 3])],
+        [helper.make_tensor_value_info('labels', TensorProto.UINT8, ['n', 2, 2]),
+         helper.make_tensor_value_info('logits', TensorProto.FLOAT, ['n', 2, 2, 2])],
+        [numpy_helper.from_array(np.array([1]), 'channels'),
+         numpy_helper.from_array(np.float32(1e-6), 'small'),
+         numpy_helper.from_array(weights, 'weights'),
+         helper.make_tensor('two', TensorProto.FLOAT, [], [2.0])])  # not as raw bytes
+    content = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8).SerializeToString()
+    half = in_half_precision(content)
+    onnx.checker.check_model(onnx.load_model_from_string(half), full_check=True)
+    image = np.full((1, 2, 2, 3), 255, np.uint8)
+    labels, logits = open_session(half, threads=1).run(None, {'image': image})
+    _, expected = open_session(content, threads=1).run(None, {'image': image})
+    assert logits.dtype == np.float32 and (labels == 1).all()
+    assert np.allclose(logits, expected, rtol=2e-3) and np.isfinite(logits).all()

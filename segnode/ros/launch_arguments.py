@@ -146,7 +146,8 @@ def node_remappings(values: Mapping[str, str]) -> list[tuple[str, str]]:
 def rviz_remappings(values: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return RViz' remappings: its configuration has full names, which must follow the node's."""
     return [('/image_raw', values['image']), ('/segmentation/color', 'segmentation/color'),
-            ('/segmentation/overlay', 'segmentation/overlay')]
+            ('/segmentation/overlay', 'segmentation/overlay'),
+            ('/segmentation/points', 'segmentation/points')]
 
 
 def beside(image: str) -> str:

@@ -142,7 +142,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         'roi', list(WHOLE),
         'Region of the image that the network is to see, in pixels, or as fractions of the image '
-        'where height and width are at most 1; labels are 255 elsewhere.',
+        'where height and width are at most 1 (0.0 and 1.0 then, for ROS refuses lists of '
+        'integers and doubles); labels are 255 elsewhere.',
         read_only=True, constraint='[top, left, height, width] inside of the image'),
     ParameterSpec(
         'rotation', 0,

@@ -26,8 +26,8 @@ LATENCY_STAGES: dict[str, str] = {
 OUTPUT_TOPICS: tuple[OutputTopic, ...] = (
     OutputTopic(
         'segmentation/labels', 'sensor_msgs/msg/Image',
-        "mono8: train ids at the image's size (labels_at:= another), 255 unlabelled; header "
-        'copied unchanged',
+        "mono8: train ids (group ids with label_grouping) at the image's size (labels_at:= "
+        'another), 255 unlabelled; header copied unchanged',
         'publish_labels'),
     OutputTopic(
         'segmentation/confidence', 'sensor_msgs/msg/Image',
@@ -64,13 +64,15 @@ def markdown_table() -> str:
     """Return the table for the README."""
     rows = [
         ('image', 'in', 'sensor_msgs/msg/Image',
-         'the camera; `image/compressed` (CompressedImage) with input_transport:=compressed'),
+         'the camera; or `image/compressed` (CompressedImage), by what is published and the '
+         'parameter input_transport'),
         ('camera_info', 'in', 'sensor_msgs/msg/CameraInfo', 'optional'),
         *((topic.name, 'out', topic.type_name, topic.description) for topic in OUTPUT_TOPICS),
         ('segmentation/label_info', 'out', 'vision_msgs/msg/LabelInfo',
-         'class names, latched; only where vision_msgs is installed'),
+         'names of the classes or groups, latched; only where vision_msgs is installed'),
         ('/diagnostics', 'out', 'diagnostic_msgs/msg/DiagnosticArray',
-         'once a second: rates, drops and their causes, latency per stage, model, runtime'),
+         'once a second: level and reason, rates, drops and their causes, latency per stage, '
+         'model, runtime, cache, memory, QoS that does not fit'),
     ]
     lines = ['| topic | | type | description |', '|---|---|---|---|']
     lines += [f'| `{name}` | {way} | {kind} | {text} |' for name, way, kind, text in rows]

@@ -75,8 +75,8 @@ class Worker:
             except DecodeError as error:
                 self._health.dropped(UNDECODABLE, str(error))
                 self._logger.warning(f'an image was skipped: {error}', **throttled(THROTTLE))
-            # Whatever one frame does to the network or to a library, the next may be fine. A thread
-            # that a library ends by SystemExit would end without a word.
+            # Whatever one frame does to the network or to a library, the next may be fine; and a
+            # SystemExit of a library would end this thread without a word.
             except BaseException as error:
                 if self._mailbox.closed:
                     return  # the node is being taken down around this frame

@@ -18,6 +18,7 @@ from segnode.export import export_onnx
 from segnode.labels import load_label_set
 from segnode.model import Model
 from segnode.networks.zoo import NETWORKS
+from segnode.onnx_half import in_half_precision
 from segnode.runtimes.tensorrt_build import Binding, build_plan
 from segnode.runtimes.tensorrt_versions import find_tensorrt, TENSORRT_RTX
 
@@ -44,15 +45,19 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., b
 
 
 @pytest.mark.parametrize('name', NETWORKS)
-def test_one_image(name: str, exported: Callable[..., bytes]) -> None:
+def test_one_image_in_float32_and_in_float16(name: str, exported: Callable[..., bytes]) -> None:
     shape = (1, *SIZE, 3)
-    plan = build_plan(
-        exported(name), {'image': (shape,) * 3}, tensorrt=find_tensorrt(TENSORRT_RTX))
-    assert plan.inputs == {'image': Binding('uint8', (-1, *SIZE, 3))}
-    assert plan.outputs == {'labels': Binding('uint8', (-1, *SIZE))}
-    assert plan.layers > 50
-    # All the weights are in it, as float32; some networks drop a few of them on the way.
-    assert len(plan.content) > 0.9 * 4 * NETWORKS[name].parameters_at_19
+    content = exported(name)
+    layers = []
+    for graph, width in ((content, 4), (in_half_precision(content), 2)):
+        plan = build_plan(
+            graph, {'image': (shape,) * 3}, tensorrt=find_tensorrt(TENSORRT_RTX))
+        assert plan.inputs == {'image': Binding('uint8', (-1, *SIZE, 3))}
+        assert plan.outputs == {'labels': Binding('uint8', (-1, *SIZE))}
+        layers.append(plan.layers)
+        # All the weights are in it; some networks drop a few of them on the way.
+        assert len(plan.content) > 0.9 * width * NETWORKS[name].parameters_at_19
+    assert layers[0] > 50 and 0 <= layers[1] - layers[0] < 10, 'little but one cast'
 
 
 def test_batches_and_confidence(exported: Callable[..., bytes]) -> None:

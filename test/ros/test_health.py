@@ -190,6 +190,7 @@ def test_limits(health: Health, clock: Clock, limits: dict[str, float], level: s
         health.image_received()
         health.dropped(REPLACED)
         health.frame_published({'transport': 5.0, 'total': 90.0}, ())
+    clock.now += 0.05  # no event lies on the window's edge
     found = assess(Situation('active', limits=Limits(**limits)), health.snapshot())
     assert found[0] == getattr(DiagnosticStatus, level)
     assert words in found[1]

@@ -81,5 +81,9 @@ def test_rviz_shows_image_colours_and_overlay(project: Path) -> None:
              for display in displays if display['Class'] == 'rviz_default_plugins/Image'}
     assert shown == {'/image_raw': 'Best Effort', '/segmentation/color': 'Reliable',
                      '/segmentation/overlay': 'Reliable'}
+    (points,) = [display for display in displays
+                 if display['Class'] == 'rviz_default_plugins/PointCloud2']
+    assert points['Topic']['Value'] == '/segmentation/points'
+    assert points['Topic']['Reliability Policy'] == 'Reliable'
     outputs = {'/' + topic.name for topic in OUTPUT_TOPICS}
     assert set(shown) - outputs == {'/image_raw'}

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from processes import Process
 from segnode.labels import load_label_set
+from small_custom import describe, frames, write_network
 
 SIZE = (24, 32)
 K = [40.0, 0.0, 15.5, 0.0, 50.0, 11.5, 0.0, 0.0, 1.0]
@@ -190,6 +191,42 @@ def test_stamps_that_differ(
         assert clouds.settle() == count
         feed.exchange(clouds, millimetres(), groups)
     assert node.stop() == 0, node.output
+
+
+def test_behind_the_segment_node(
+        probe: Any, start: Callable[..., Process], start_segment: Callable[..., Process],
+        tmp_path: Path) -> None:
+    """A camera's image and the depth image of its stamp become points with the node's labels."""
+    pytest.importorskip('onnxruntime')
+    from probe import until
+    from segnode.segmenter import Segmenter
+    write_network(tmp_path / 'net.onnx', stride=1, batch=None)
+    model = describe(tmp_path / 'mine.yaml', 'net.onnx')
+    (picture,) = frames(1, SIZE)
+    nodes = [start_segment(model=model, label_grouping='driving', roi=[0.5, 0.0, 0.5, 1.0]),
+             run_points(start, model=model, label_grouping='driving')]
+    labels = Segmenter.load(model, label_grouping='driving', roi=(0.5, 0, 0.5, 1)).segment(
+        picture).labels
+    assert (labels[:12] == 255).all() and len(np.unique(labels)) > 3
+    image, depth = probe.publisher('image'), probe.publisher('depth')
+    info = probe.publisher('camera_info', kind=CameraInfo)
+    millis = millimetres()
+
+    def make() -> Image:
+        msg = probe.image(picture)
+        pair = depth_image(probe, msg.header, millis)
+        info.publish(calibration(pair))
+        depth.publish(pair)
+        return msg
+    with probe.collect('segmentation/points', PointCloud2) as clouds:
+        until(lambda: image.get_subscription_count() and depth.get_subscription_count(), 90)
+        _, cloud = probe.exchange(image, make, clouds)
+    points = points_of(cloud)[0]
+    assert (points['label'] == labels[millis > 0]).all()
+    np.testing.assert_allclose(points['z'], millis[millis > 0] / 1000, rtol=2e-6)
+    assert [node.stop() for node in nodes] == [0, 0]
+    for publisher in (image, depth, info):
+        probe.node.destroy_publisher(publisher)
 
 
 def test_damaged_messages_and_what_is_missing(

@@ -288,6 +288,38 @@ def test_diagnostics_tell_how_it_runs(probe: Probe, camera: Any) -> None:
     assert values['image reliability'] == 'reliable'
     assert values['network input'] == '512 x 384'
     assert values['runtime'] in ('onnx', 'pytorch')
+    assert values['image transport'] == 'raw' and values['QoS mismatches'] == 'none'
+    assert values['runtime details'] and values['cache']
+    assert 20.0 < float(values['memory (MB)']) < 4000.0
+    assert 0.0 <= float(values['age of the newest image (s)']) < 5.0
+    assert 0.0 <= float(values['drop share']) <= 1.0
+    assert 0.0 < float(values['window (s)']) <= 5.0
+    end_to_end, total = (float(values[f'latency {name} (ms)'].split()[1].rstrip(','))
+                         for name in ('end to end', 'total'))
+    assert end_to_end >= total
+
+
+def test_limits_move_the_level_while_the_node_runs(probe: Probe, camera: Any) -> None:
+    """A limit set is a limit at once; what stopped long ago is STALE."""
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
+            probe.collect('segmentation/labels') as labels:
+        def level_is(level: bytes, words: str) -> None:
+            until(lambda: any(status.level == level and words in status.message
+                              for status in statuses(diagnostics)[-1:]), 20, words)
+
+        probe.send_and_wait(camera, picture(60, 80), labels)
+        assert probe.set_parameter('error_latency', 0.01) == (True, '')
+        level_is(DiagnosticStatus.ERROR, 'latency ')
+        assert probe.set_parameter('error_latency', 0.0) == (True, '')
+        assert probe.set_parameter('stale_age', 1.0) == (True, '')
+        level_is(DiagnosticStatus.STALE, 'the newest image is ')
+        assert probe.set_parameter('stale_age', 10.0) == (True, '')
+        assert probe.set_parameter('warn_rate', 900.0) == (True, '')
+        probe.send_and_wait(camera, picture(60, 80), labels)
+        level_is(DiagnosticStatus.WARN, 'Hz out, less than 900')
+        assert probe.set_parameter('warn_rate', 0.0) == (True, '')
+        probe.send_and_wait(camera, picture(60, 80), labels)
+        level_is(DiagnosticStatus.OK, 'Hz in')
 
 
 def test_stream_of_another_clock_has_no_transport_latency(probe: Probe, camera: Any) -> None:

@@ -33,12 +33,12 @@ from training.fit import build, fit, placed  # noqa: E402
 from training.logs.metrics_file import read_metrics  # noqa: E402
 
 SIZE = (96, 128)
-STEPS = 160
+STEPS = 180  # with seeds 1 to 3 it comes to 97.7 to 98.0 %
 
 
 @pytest.fixture(scope='module')
 def overfitted(tmp_path_factory):
-    """Return folder and configuration of a run that saw two frames 160 times."""
+    """Return folder and configuration of a run that saw two frames 180 times."""
     root = tmp_path_factory.mktemp('two_frames')
     scene = RoadScene(*SIZE, seed=1)
     for index in range(2):
@@ -48,7 +48,7 @@ def overfitted(tmp_path_factory):
                 (root / split / kind).mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(root / split / kind / f'{split}_{index}.png'), picture)
     config = FitConfig(
-        name='overfit', network='separable_unet', epochs=STEPS, batch_size=2, val_every=40,
+        name='overfit', network='separable_unet', epochs=STEPS, batch_size=2, val_every=45,
         keep=2, accelerator='cpu', out=str(root / 'runs'), clip_gradient=5.0,
         data=DataConfig(roots={'camvid': str(root)}, input_size=SIZE, scale=(1.0, 1.0), flip=0.0,
                         jitter=0.0),
@@ -73,7 +73,7 @@ def test_it_leaves_its_recipe_and_checkpoints(overfitted):
     assert from_dict(yaml.safe_load((folder / 'recipe.yaml').read_text())) == config
     best = sorted(path.name for path in (folder / 'best').iterdir())
     history = torch.load(folder / 'last.ckpt', weights_only=True)['segnode_history']
-    assert [entry['epoch'] for entry in history] == [40, 80, 120, 160]
+    assert [entry['epoch'] for entry in history] == [45, 90, 135, 180]
     top = sorted(history, key=lambda entry: -entry['val_miou'])[:2]
     assert best == sorted(
         f'epoch{e["epoch"] - 1:04}_miou{e["val_miou"]:.4f}.ckpt' for e in top)
@@ -89,13 +89,13 @@ def test_metrics_have_a_row_per_epoch(overfitted):
         parts = [float(row[f'loss/{name}']) for name in ('cross_entropy', 'lovasz')]
         assert float(row['loss']) == pytest.approx(sum(parts), rel=1e-4)
     validated = [row for row in rows if 'val_miou' in row]
-    assert [int(row['epoch']) for row in validated] == [40, 80, 120, 160]
+    assert [int(row['epoch']) for row in validated] == [45, 90, 135, 180]
     last = validated[-1]
     ious = [float(value) for name, value in last.items() if name.startswith('iou/')]
     assert len(ious) == 11 and np.mean(ious) == pytest.approx(float(last['val_miou']), abs=1e-12)
     # The rate of the step to come: the tenth is past the warm-up, cosine ends at 0.
     assert float(rows[9]['lr']) == pytest.approx(0.03)
-    assert float(rows[84]['lr']) == pytest.approx(0.015)
+    assert float(rows[94]['lr']) == pytest.approx(0.015)
     assert float(rows[-1]['lr']) == pytest.approx(0.0)
 
 
@@ -123,7 +123,7 @@ def test_tensorboard_events(overfitted):
         assert event.value == pytest.approx(float(rows[event.step - 1]['val_miou']), rel=1e-6)
     assert set(tags['images']) == {'frames/00000', 'confusion'}
     pictures = events.Images('frames/00000')
-    assert [event.step for event in pictures] == [40, 80, 120, 160]
+    assert [event.step for event in pictures] == [45, 90, 135, 180]
     strip = cv2.imdecode(np.frombuffer(pictures[-1].encoded_image_string, np.uint8), 1)
     image, truth, predicted = np.split(strip, 3, axis=1)
     assert image.shape == (360, 480, 3) and len(np.unique(image.reshape(-1, 3), axis=0)) > 1000
