@@ -19,6 +19,9 @@ _SOURCES = {
     'onnx': ('onnx', 'onnx'),
     'onnxruntime': ('ONNX Runtime', 'onnxruntime'),
     'openvino': ('OpenVINO', 'openvino'),
+    'tensorrt': ('TensorRT', 'tensorrt'),
+    'tensorrt_rtx_bindings': (
+        'TensorRT for RTX', 'tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings'),
 }
 
 

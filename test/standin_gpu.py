@@ -453,7 +453,8 @@ class Tensorrt(SimpleNamespace):
             'get_tensor_mode': lambda name: getattr(self.TensorIOMode, by_name[name][3]),
             'get_tensor_dtype': lambda name: getattr(self.DataType, by_name[name][1]),
             'get_tensor_shape': lambda name: by_name[name][2],
-            'get_tensor_profile_shape': lambda name, index: facts['profile'][name],
+            'get_tensor_profile_shape': lambda name, index: (
+                facts['profile'][name] if -1 in by_name[name][2] else [()] * 3),
             'create_execution_context': functools.partial(self._context, logger, facts, by_name),
             'create_runtime_config': self._runtime_config,
         }
@@ -472,7 +473,7 @@ class Tensorrt(SimpleNamespace):
             serialize=lambda: _Memory(state['known'] or b'kernels of this GPU'))
         return _Limited(
             'IRuntimeConfig', self, create_runtime_cache=lambda: self.kernels,
-            set_runtime_cache=lambda cache: True, cuda_graph_strategy=None)
+            set_runtime_cache=lambda cache: cache is self.kernels, cuda_graph_strategy=None)
 
     def _context(self, logger: Any, facts: Any, by_name: Any, config: Any = None) -> Any:
         if not self.contexts:

@@ -93,7 +93,8 @@ def test_refusals_are_one_sentence(tensorrt: Tensorrt, capsys: Any) -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests
 sys.path[:0] = sys.argv[1:2]
 from standin_gpu import Cuda, Tensorrt
 import segnode.runtimes.cuda_driver, segnode.runtimes.tensorrt

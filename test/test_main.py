@@ -158,7 +158,12 @@ def test_cache(capsys: Any) -> None:
     assert 'fsffnet_small-128x128' in capsys.readouterr().out
     assert main(['cache', 'list', '--json']) == 0
     (entry,) = json.loads(capsys.readouterr().out)['entries']
-    assert entry['valid']
+    assert entry['valid'] and entry['used'] >= entry['made'] - 1
+    assert main(['cache', 'clear', '--older-than', '1d']) == 0
+    assert 'deleted 0 files' in capsys.readouterr().out
+    for wrong in (['list', '--older-than', '1d'], ['clear', '--older-than', 'long']):
+        with pytest.raises(SystemExit):
+            main(['cache', *wrong])
     assert main(['cache', 'clear']) == 0
     assert 'deleted 2 files' in capsys.readouterr().out
     assert main(['cache', 'clear', '--json']) == 0

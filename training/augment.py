@@ -134,12 +134,16 @@ class Augment:
             part[:] = 0 if self.black else mean_color(image)
             part_label = np.full(self.size, IGNORE, np.uint8)
             part[inside], part_label[inside] = small, small_label
-        if view.flip:
-            part, part_label = part[:, ::-1], part_label[:, ::-1]
         if view.hue:
-            part = cv2.transform(np.ascontiguousarray(part), hue_matrix(view.hue))
+            part = cv2.transform(part, hue_matrix(view.hue))
         if view.color is not None:
             part = recolor(part, *view.color)
+        if self.black and view.target[2:] != self.size:
+            # The vehicle's bars stay black whatever the light; less contrast would lift them.
+            colored, part = part[inside], np.zeros_like(part)
+            part[inside] = colored
+        if view.flip:
+            part, part_label = part[:, ::-1], part_label[:, ::-1]
         return np.ascontiguousarray(part), np.ascontiguousarray(part_label)
 
     def _reach(self, height: int, width: int) -> tuple[float, float]:

@@ -25,6 +25,7 @@ def batch_views(
     frames: Sequence[int],
     views: Sequence[View],
     size: tuple[int, int],
+    black: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Carry out views of frames of one size.
 
@@ -40,6 +41,7 @@ def batch_views(
         frames: N positions in these.
         views: what is done to each.
         size: (H, W) of the result.
+        black: what lies beyond stays black when colours are changed, see ``Augment.black``.
 
     Returns:
         uint8 (N, H, W, 3) BGR (a view of planes) and (N, H, W), on the device of ``images``.
@@ -74,7 +76,10 @@ def batch_views(
     truth = lines(labels, frame[:, None], near_row)
     truth = truth.gather(3, near_col[:, None, None].expand(-1, 1, *size))
     truth = truth.masked_fill_(~inside, IGNORE)[:, 0]
-    return _recolored(out, views).to(torch.uint8).permute(0, 2, 3, 1), truth
+    out = _recolored(out, views)
+    if black:
+        out = out.masked_fill_(~inside, 0)
+    return out.to(torch.uint8).permute(0, 2, 3, 1), truth
 
 
 def _told(values: object, device: torch.device) -> Tensor:

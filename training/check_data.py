@@ -34,11 +34,12 @@ class SplitCheck:
         official: frames that the publisher's split has; 0 where that is not known.
         unmatched: files without a partner.
         faults: one sentence for each file that cannot be used.
+        strange: keys of frames that the publisher has in another split.
         sizes: frames by (height, width).
         pixels: int64 (C,), labelled pixels per class.
         frames: int64 (C,), frames in which each class occurs.
         ignored: pixels without a label.
-        contents: sha256 of each image file, by key; where the frames were read.
+        contents: sha256 of each image file, by key; '' where it was not read.
         images_of: name of the dataset that has these images.
     """
 
@@ -49,6 +50,7 @@ class SplitCheck:
     official: int
     unmatched: list[Path] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -70,6 +72,7 @@ class SplitCheck:
             'official': self.official,
             'unmatched': [str(path) for path in self.unmatched],
             'faults': self.faults,
+            'of_other_splits': self.strange,
             'sizes': {f'{h}x{w}': count for (h, w), count in self.sizes.most_common()},
             'pixels': dict(zip(self.classes.names, self.pixels.tolist())),
             'frames': dict(zip(self.classes.names, self.frames.tolist())),
@@ -82,7 +85,7 @@ class _Frame:
     """What one frame gave."""
 
     fault: str = ''
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int] | None = None
     pixels: np.ndarray | None = None
     content: str = ''
 
@@ -116,6 +119,7 @@ def check_split(
         pixels=np.zeros(classes.num_classes, np.int64),
         frames=np.zeros(classes.num_classes, np.int64),
         images_of=dataset.images_of or dataset.name,
+        strange=dataset.of_other_splits(split, images),
     )
     samples = [Sample(k, images[k], labels[k]) for k in sorted(set(images) & set(labels))]
     if not samples:
@@ -128,14 +132,14 @@ def check_split(
         if frame.fault:
             check.faults.append(frame.fault)
             continue
-        check.sizes[frame.size] += 1
+        if frame.size is not None:
+            check.sizes[frame.size] += 1
         if frame.pixels is not None:
             known = frame.pixels[: classes.num_classes]
             check.pixels += known
             check.frames += known > 0
             check.ignored += int(frame.pixels[IGNORE])
-        if frame.content:
-            check.contents[sample.key] = frame.content
+        check.contents[sample.key] = frame.content
     return check
 
 
@@ -170,7 +174,7 @@ def overlaps(checks: Sequence[SplitCheck]) -> list[str]:
                     f'{first.name} and {second.name} share {len(names)} frames, first: {names[0]}.'
                 )
                 continue
-            by_content = {content: key for key, content in second.contents.items()}
+            by_content = {content: key for key, content in second.contents.items() if content}
             twins = [(k, by_content[c]) for k, c in first.contents.items() if c in by_content]
             if twins:
                 sentences.append(
@@ -188,7 +192,7 @@ def _header(dataset: Dataset, sample: Sample) -> _Frame:
         try:
             with Image.open(path) as picture:
                 sizes.append((picture.height, picture.width))
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             return _Frame(f'{path} is not a readable image: {error}.')
     if sizes[0] != sizes[1]:
         (h, w), (label_h, label_w) = sizes

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import pickle
 from typing import Any
 
 import torch
@@ -24,8 +25,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
         checkpoint['segnode_config']
     except Exception as error:  # torch raises many kinds for damaged files
-        reason = str(error).partition('\n')[0]
-        raise SegnodeError(f'{path} is not a checkpoint of "fit", or damaged: {reason}') from error
+        reason = f': {error}'.partition('\n')[0]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = '.'  # the text advises to run whatever is in the file
+        raise SegnodeError(f'{path} is not a checkpoint of "fit", or damaged{reason}') from error
     return dict(checkpoint)
 
 

@@ -88,7 +88,7 @@ class DeviceFrames:
         parts = [
             batch_views(
                 *self._groups[shape], [self._place[picks[i].frame][1] for i in chosen],
-                [views[i] for i in chosen], self.augment.size,
+                [views[i] for i in chosen], self.augment.size, self.augment.black,
             )
             for shape, chosen in by_shape.items()
         ]

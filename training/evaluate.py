@@ -60,7 +60,7 @@ def evaluate(
     """
     indices = range(len(pool)) if indices is None else indices
     with tqdm(total=len(indices), desc='evaluate', unit='frame', leave=False,
-              disable=not progress) as bar:
+              disable=None if progress else True) as bar:
         scores = score_frames(segmenter, pool, indices, save, lambda: bar.update() or True)
     return Evaluation(pool.label_set, tuple(scores), pool.names)
 

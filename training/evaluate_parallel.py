@@ -78,7 +78,8 @@ def evaluate_parallel(
     with ProcessPoolExecutor(
         processes - 1, mp_context=context, initializer=_share_progress, initargs=(done, stop)
     ) as others, tqdm(
-        total=len(indices), desc='evaluate', unit='frame', leave=False, disable=not progress
+        total=len(indices), desc='evaluate', unit='frame', leave=False,
+        disable=None if progress else True,
     ) as bar:
         futures = [
             others.submit(_score_share, task, list(indices), rank, processes)

@@ -169,7 +169,8 @@ def build(
     # After the module, whose faults then show before every label file has been read.
     if config.loss.class_weights != 'none':
         module.criterion.weigh_classes(class_weights(
-            config.loss.class_weights, data.train.class_histograms(), config.loss.enet_c
+            config.loss.class_weights, data.train.class_histograms(), config.loss.enet_c,
+            labels.names,
         ))
     images = config.batch_size * place.count * config.accumulate
     rate = real_rate(config.optim, images)

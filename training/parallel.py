@@ -28,12 +28,13 @@ def in_order(
     Args:
         look: called in threads, since decoding releases the interpreter.
         items: what to look at.
-        description: of the progress bar, which appears where it takes longer than a second.
+        description: of the progress bar, which appears on a terminal where it takes longer than a
+            second.
         progress: false shows no bar.
         threads: how many; 0 is one for each core, at most 8.
     """
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         yield from tqdm(
             pool.map(look, items), total=len(items), desc=description, unit='frame',
-            disable=not progress, leave=False, delay=1.0,
+            disable=None if progress else True, leave=False, delay=1.0,
         )

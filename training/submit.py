@@ -153,7 +153,7 @@ def submit(
     table = server.table(classes)
     keys = list(wanted)
     bar = tqdm(zip(keys, _read_ahead([images[key] for key in keys])), total=len(keys), desc=spec,
-               unit='image', leave=False, disable=not progress)
+               unit='image', leave=False, disable=None if progress else True)
     sizes = {}
     for key, image in bar:
         sizes[wanted[key]] = image.shape[:2]
@@ -189,7 +189,8 @@ def check(
             f'{folder} holds {len(found)} PNG files instead of {len(sizes)}; missing or strange '
             f'is {strange[0]}.'
         )
-    for path in tqdm(sorted(sizes), desc='check', unit='file', leave=False, disable=not progress):
+    for path in tqdm(sorted(sizes), desc='check', unit='file', leave=False,
+                     disable=None if progress else True):
         ids = read_ids(path)
         wrong = ids[~np.isin(ids, allowed)]
         if ids.shape != sizes[path] or wrong.size:

@@ -9,7 +9,8 @@ import re
 import time
 
 from segnode.commands.arguments import parser, print_json, table
-from segnode.runtimes.cache import cache_folder, clear, entries, size_limit
+from segnode.runtimes.cache import cache_folder, clear, entries
+from segnode.runtimes.cache_size import size_limit
 
 _UNITS = {'m': 60.0, 'h': 3600.0, 'd': 86400.0, 'w': 604800.0}
 

@@ -21,7 +21,6 @@ import json
 import logging
 import os
 from pathlib import Path
-import re
 import shutil
 import stat
 import tempfile
@@ -29,15 +28,22 @@ import time
 from typing import Any
 
 from segnode.errors import SegnodeError
-from segnode.files import TEMPORARY_SUFFIX, user_folder, write_bytes
+from segnode.files import TEMPORARY_SUFFIX, user_folder
+from segnode.runtimes.cache_entry import (
+    Kept,
+    load_entry,
+    problem,
+    read_side,
+    side_of,
+    SIDE_SUFFIX,
+    touch,
+    write_entry,
+)
+from segnode.runtimes.cache_size import Listed, size_limit, SIZE_VARIABLE, superfluous
 from segnode.runtimes.file_lock import LOCK_SUFFIX, locked
 
 _LOG = logging.getLogger('segnode')
-_SIDE_SUFFIX = '.json'
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-_SIZE_VARIABLE = 'SEGNODE_CACHE_SIZE'
-_DEFAULT_SIZE = '5GB'
-_UNITS = {'': 1, 'B': 1, 'KB': 10**3, 'MB': 10**6, 'GB': 10**9, 'TB': 10**12}
 _STALE_AFTER = 3600.0  # s; a temporary file older than this was left by a process that is gone
 _ABSENT = 'it is not there'
 _own_drafts: set[str] = set()  # folders in which this process is making a file
@@ -54,21 +60,6 @@ class CacheEntry:
     made_from: dict[str, str]
     facts: dict[str, Any]
     valid: bool
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The content of an entry.
-
-    Args:
-        content: checked.
-        facts: what was found out when it was made.
-        path: where it lies; None where it could not be written.
-    """
-
-    content: bytes
-    facts: dict[str, Any]
-    path: Path | None
 
 
 def cache_folder() -> Path:
@@ -145,17 +136,17 @@ def _found_or_made(
     Raises:
         OSError: it cannot be written; also what ``make`` raises.
     """
-    if not _problem(path, key):
+    if not problem(path, key):
         _LOG.debug('found %s', path)
-        _touch(path)
+        touch(path)
         return path
     with locked(path, lambda: _tell_waiting(path)):
-        problem = _problem(path, key)
-        if not problem:
-            _touch(path)
+        wrong = problem(path, key)
+        if not wrong:
+            touch(path)
             return path
         if path.exists():
-            _LOG.warning('%s is made again: %s', path, problem)
+            _LOG.warning('%s is made again: %s', path, wrong)
         started = time.monotonic()
         with tempfile.TemporaryDirectory(dir=path.parent, suffix=TEMPORARY_SUFFIX) as drafts:
             _own_drafts.add(drafts)
@@ -195,11 +186,11 @@ def kept(
     if isinstance(found, Kept):
         return found
     with locked(path, lambda: _tell_waiting(path)):
-        again = _accepted(path, key, accept) if found == _ABSENT else found
-        if isinstance(again, Kept):
-            return again
-        if again != _ABSENT:
-            _LOG.warning('%s is made again: %s', path, again)
+        found = _accepted(path, key, accept)  # another process may have made it meanwhile
+        if isinstance(found, Kept):
+            return found
+        if found != _ABSENT:
+            _LOG.warning('%s is made again: %s', path, found)
         content, facts = make()
         written = _keep(path, key, made_from, content, facts)
     return Kept(content, facts, path if written else None)
@@ -209,20 +200,20 @@ def _accepted(path: Path, key: str, accept: Callable[[bytes], object]) -> Kept |
     """Return what lies there, or why it cannot be used."""
     if not path.exists():
         return _ABSENT
-    found = _loaded(path, key)
+    found = load_entry(path, key)
     if isinstance(found, Kept):
         try:
             accept(found.content)
         except SegnodeError as error:
             return str(error)
-        _touch(path)
+        touch(path)
     return found
 
 
 def recall(name: str, suffix: str, made_from: dict[str, str]) -> bytes:
     """Return what ``remember`` was given the last time, b'' for nothing."""
     path, key = _place(name, suffix, made_from)
-    found = None if path is None else _loaded(path, key)
+    found = None if path is None else load_entry(path, key)
     return found.content if isinstance(found, Kept) else b''
 
 
@@ -269,67 +260,30 @@ def _keep(
 def _write(
     path: Path, key: str, made_from: dict[str, str], content: bytes, facts: dict[str, Any]
 ) -> None:
-    """Write an entry and delete what is too much beside it.
+    """Write an entry, and delete what is then too much beside it.
 
     Raises:
         OSError: it cannot be written.
     """
-    write_bytes(path, content, mode=0o600)
-    side = {
-        'key': key,
-        'sha256': hashlib.sha256(content).hexdigest(),
-        'made_from': made_from,
-        'facts': facts,
-    }
-    # Written last: without it the entry does not count.
-    write_bytes(_side(path), json.dumps(side, indent=1).encode(), mode=0o600)
-    _evict(path)
-
-
-def size_limit() -> int:
-    """Return how many bytes the cache may take, of $SEGNODE_CACHE_SIZE; by default 5 GB."""
-    text = os.environ.get(_SIZE_VARIABLE) or _DEFAULT_SIZE
-    match = re.fullmatch(r'\s*(\d+(?:\.\d+)?)\s*([KMGT]?B?)\s*', text, re.IGNORECASE)
-    if not match:
-        _warn_once(f'{_SIZE_VARIABLE} is {text!r}, which is no size such as 500MB or 5GB: '
-                   f'taken as {_DEFAULT_SIZE}')
-        match = re.fullmatch(r'(\d+)(\w*)', _DEFAULT_SIZE)
-        assert match
-    unit = match[2].upper()
-    if unit and unit != 'B' and not unit.endswith('B'):
-        unit += 'B'
-    return int(float(match[1]) * _UNITS[unit])
-
-
-def _evict(newest: Path) -> None:
-    """Delete what was not used for longest until the rest fits; ``newest`` stays in any case."""
-    found = [entry for entry in _listed() if entry[0] != newest]
+    write_entry(path, key, made_from, content, facts)
+    others = [entry for entry in _listed() if entry[0] != path]
     with contextlib.suppress(OSError):
-        left = size_limit() - newest.stat().st_size
-        for path, size, _ in sorted(found, key=lambda entry: -entry[2]):
-            left -= size
-            if left < 0:
-                for file in (_side(path), path):
-                    file.unlink(missing_ok=True)
-                _LOG.info('deleted %s: the cache is full (%s)', path, _SIZE_VARIABLE)
+        for old in superfluous(others, size_limit() - len(content)):
+            for file in (side_of(old), old):
+                file.unlink(missing_ok=True)
+            _LOG.info('deleted %s: the cache is full (%s)', old, SIZE_VARIABLE)
 
 
-def _listed() -> list[tuple[Path, int, float]]:
-    """Return each entry's path, size and when it was last used (s since 1970)."""
+def _listed() -> list[Listed]:
+    """Return the entries by path."""
     found = dict(_files())
     listed = []
     for path, status in found.items():
-        if path.suffix != _SIDE_SUFFIX:
-            side = found.get(_side(path))
+        if path.suffix != SIDE_SUFFIX:
+            side = found.get(side_of(path))
             used = status.st_mtime if side is None else max(status.st_mtime, side.st_mtime)
             listed.append((path, status.st_size, used))
     return listed
-
-
-def _touch(path: Path) -> None:
-    """Note that an entry was used."""
-    with contextlib.suppress(OSError):
-        os.utime(_side(path))
 
 
 def _no_room(error: BaseException | None) -> str:
@@ -351,14 +305,14 @@ def entries() -> list[CacheEntry]:
     """Return what the cache holds, by name."""
     found = []
     for path, size, used in _listed():
-        side = _read_side(path)
+        side = read_side(path)
         made_from, facts = side.get('made_from'), side.get('facts')
         with contextlib.suppress(FileNotFoundError):
             found.append(CacheEntry(
                 path=path, size=size, made=path.stat().st_mtime, used=used,
                 made_from=made_from if isinstance(made_from, dict) else {},
                 facts=facts if isinstance(facts, dict) else {},
-                valid=not _problem(path, str(side.get('key', ''))),
+                valid=not problem(path, str(side.get('key', ''))),
             ))
     return found
 
@@ -377,7 +331,7 @@ def clear(unused_for: float = 0.0) -> tuple[int, int]:
     """
     since = time.time() - unused_for
     young = {path for path, _, used in _listed() if unused_for and used > since}
-    young |= {_side(path) for path in young}
+    young |= {side_of(path) for path in young}
     count = size = 0
     for path, status in _files():
         if path in young:
@@ -450,56 +404,3 @@ def _remove_drafts(folder: Path) -> None:
                 path.unlink()
         except OSError:
             pass  # another process was quicker
-
-
-def _side(path: Path) -> Path:
-    return path.with_name(path.name + _SIDE_SUFFIX)
-
-
-def _read_side(path: Path) -> dict[str, Any]:
-    try:
-        side = json.loads(_read_own(_side(path)) or b'')
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return side if isinstance(side, dict) else {}
-
-
-def _problem(path: Path, key: str) -> str:
-    """Return why the entry cannot be used, '' where it can."""
-    found = _loaded(path, key)
-    return '' if isinstance(found, Kept) else found
-
-
-def _loaded(path: Path, key: str) -> Kept | str:
-    """Return an entry's content, or why it cannot be used."""
-    side = _read_side(path)
-    if not side:
-        return 'its side file is missing or damaged'
-    if side.get('key') != key:
-        return 'it was made from something else'
-    try:
-        content = _read_own(path)
-    except OSError as error:
-        return f'it cannot be read ({error.strerror})'
-    if content is None:
-        return 'others than this user can write it'
-    if side.get('sha256') != hashlib.sha256(content).hexdigest():
-        return 'its content has changed'
-    facts = side.get('facts')
-    return Kept(content, facts if isinstance(facts, dict) else {}, path)
-
-
-def _read_own(path: Path) -> bytes | None:
-    """Return the content of a file that nobody but this user can have written, else None.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    # The file that is looked at is the one that is read, whatever takes its place meanwhile.
-    with open(os.open(path, os.O_RDONLY | getattr(os, 'O_NOFOLLOW', 0)), 'rb') as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) & 0o022:
-            return None
-        if hasattr(os, 'getuid') and status.st_uid != os.getuid():
-            return None
-        return file.read()

@@ -63,7 +63,8 @@ def open_session(content: bytes, *, threads: int, device: str = 'cpu') -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    options.log_severity_level = 3
+    # What fails raises; told by each frame of a camera as well, it would flood the log.
+    options.log_severity_level = 4
     said = io.StringIO()  # standard output may be where JSON goes
     try:
         with contextlib.redirect_stdout(said):

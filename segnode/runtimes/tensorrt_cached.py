@@ -22,7 +22,8 @@ from segnode.errors import SegnodeError
 from segnode.onnx_edit import operators, precision_of
 from segnode.onnx_half import in_half_precision
 from segnode.runtimes.base import MIN_AGREEMENT
-from segnode.runtimes.cache import Kept, kept, recall, remember
+from segnode.runtimes.cache import kept, recall, remember
+from segnode.runtimes.cache_entry import Kept
 from segnode.runtimes.cuda_driver import Device
 from segnode.runtimes.progress import working
 from segnode.runtimes.session import open_session
@@ -117,6 +118,9 @@ class EngineSource:
             def load(plan: bytes) -> None:
                 engines.append(Engine(
                     self.library, plan, Device(), dla_core=self.dla_core, kernels=kernels))
+                if engines[-1].kernels is not None and engines[-1].kernels.empty:
+                    with working(f'compiling the kernels of {self.name} for {gpu.name}'):
+                        _run_once(engines[-1])
 
             def make() -> tuple[bytes, dict[str, Any]]:
                 plan = self._built(precision, gpu)

@@ -56,6 +56,7 @@ class Engine:
         self._engine: Any = None
         self._context: Any = None
         self._smaller: Any = None
+        self._smaller_kernels: KernelCache | None = None
         try:
             device.use()
             self._runtime = library.runtime(dla_core)
@@ -75,9 +76,13 @@ class Engine:
         if len(inputs) != 1:
             raise SegnodeError(f'the engine takes {", ".join(inputs)}, not one image')
         self.input = inputs[0]
-        least, _, most = (tuple(s) for s in engine.get_tensor_profile_shape(self.input, 0))
-        self.min_batch, self.max_batch = int(least[0]), int(most[0])
-        self.input_shape = tuple(int(side) for side in most[1:])
+        stated = tuple(int(side) for side in engine.get_tensor_shape(self.input))
+        self.min_batch = self.max_batch = stated[0]
+        self.input_shape = stated[1:]
+        if min(stated) < 0:  # only then it has a profile of its own
+            least, _, most = (tuple(s) for s in engine.get_tensor_profile_shape(self.input, 0))
+            self.min_batch, self.max_batch = int(least[0]), int(most[0])
+            self.input_shape = tuple(int(side) for side in most[1:])
         if self._type(self.input) != np.uint8:
             raise SegnodeError(f'the engine takes {self._type(self.input)} images, not uint8')
         self._stream = self.device.stream()
@@ -115,7 +120,7 @@ class Engine:
         np.copyto(self._array(self.input, count), images)
         if count < self.max_batch:
             if self._smaller is None:
-                self._smaller, _ = self.library.context(self._engine)
+                self._smaller, self._smaller_kernels = self.library.context(self._engine)
             self._settle(self._smaller, count)
             self._enqueue(self._smaller, count)
         elif self._graph is not None:
@@ -131,14 +136,14 @@ class Engine:
     @property
     def replays(self) -> bool:
         """Tell whether the largest batch is run as a CUDA graph; not before its first run."""
-        return self._graph is not None or self.warm and self.library.captures
+        return self._graph is not None or self.warm and self.library.replays_itself
 
     def close(self) -> None:
         """Give everything back; nothing happens the second time."""
         with contextlib.suppress(CudaError):
             self.device.use()
         # TensorRT first: its memory lies in the context that the device holds.
-        self._context = self._smaller = self.kernels = None
+        self._context = self._smaller = self.kernels = self._smaller_kernels = None
         self._engine = None
         self._runtime = None
         self._graph = None
@@ -165,7 +170,8 @@ class Engine:
 
     def _captured(self) -> Graph | None:
         """Return a graph of a run, once it was seen to give what the run before it gave."""
-        if self.library.captures or 'uncertainty' in self.outputs:  # that is never the same twice
+        # Uncertainty is never the same twice, and cannot be compared.
+        if self.library.replays_itself or 'uncertainty' in self.outputs:
             return None
         count = self.max_batch
         expected = {name: self._array(name, count).copy() for name in self.outputs}

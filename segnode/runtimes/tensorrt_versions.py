@@ -217,7 +217,10 @@ class Library:
 
         Args:
             engine: as ``deserialize`` gave it.
-            kernels: what ``KernelCache.content`` gave the last time.
+            kernels: see ``KernelCache``.
+
+        Returns:
+            The context, and the kernels where the library keeps some; both must be held on to.
 
         Raises:
             SegnodeError: there is not enough memory for it, or the like.
@@ -227,8 +230,7 @@ class Library:
         if self.rtx and hasattr(engine, 'create_runtime_config'):
             config = engine.create_runtime_config()
             config.cuda_graph_strategy = self.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            cache = KernelCache(config.create_runtime_cache(), kernels)
-            config.set_runtime_cache(cache.cache)
+            cache = KernelCache(config, kernels)
             context = engine.create_execution_context(config)
         else:
             context = engine.create_execution_context()
@@ -237,7 +239,7 @@ class Library:
         return context, cache
 
     @property
-    def captures(self) -> bool:
+    def replays_itself(self) -> bool:
         """Tell whether the library replays a CUDA graph of its own accord."""
         return self.rtx
 
@@ -250,15 +252,28 @@ class Library:
 
 
 class KernelCache:
-    """The kernels that TensorRT for RTX compiles when an engine first runs on a GPU."""
+    """The kernels that TensorRT for RTX compiles when an engine first runs on a GPU.
 
-    def __init__(self, cache: Any, content: bytes) -> None:
-        self.cache = cache
-        self._known = content if content and cache.deserialize(content) else b''
+    Args:
+        config: of the run, which is kept with it; it is given the kernels.
+        content: what ``news`` gave the last time; b'' or that of another version, GPU or driver
+            is no harm.
+    """
+
+    def __init__(self, config: Any, content: bytes) -> None:
+        self._config = config
+        self._cache = config.create_runtime_cache()
+        self._known = content if content and self._cache.deserialize(content) else b''
+        config.set_runtime_cache(self._cache)
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether everything is still to be compiled."""
+        return not self._known
 
     def news(self) -> bytes:
         """Return all of them where there are others than at the last time, else b''."""
-        content = bytes(self.cache.serialize() or b'')
+        content = bytes(self._cache.serialize() or b'')
         if content == self._known:
             return b''
         self._known = content

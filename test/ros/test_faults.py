@@ -60,6 +60,7 @@ def node(probe: Probe, model: Path, start_module_segment: Callable[..., Process]
     assert int(values['frames received']) == int(values['frames segmented']) + dropped
     assert process.stop() == 0
     assert 'Traceback' not in process.output
+    assert 'onnxruntime:' not in process.output, 'the library would tell of each image that fails'
 
 
 def fresh(diagnostics: Collector) -> DiagnosticStatus:

@@ -105,7 +105,8 @@ def test_a_model_that_cannot_be_loaded(
     node = start_segment(model=wrong)
     line = node.wait_for('not configured:', 60)
     assert str(wrong) in line
-    assert probe.state() == 'unconfigured'
+    # The line is written in the transition, whose end shows a moment later.
+    assert until(lambda: probe.state() == 'unconfigured')
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         status = until(lambda: statuses(diagnostics))[-1]
     assert status.level == DiagnosticStatus.ERROR and str(wrong) in status.message

@@ -71,6 +71,8 @@ def test_a_running_node_needs_no_more(
     def names(of: Callable[..., list[tuple[str, list[str]]]]) -> set[str]:
         return {name for name, _ in of(NODE, NAMESPACE)}
 
+    # What a node has shows to others a moment after it has it.
+    until(lambda: '/image' in names(graph.get_subscriber_names_and_types_by_node))
     published = names(graph.get_publisher_names_and_types_by_node)
     subscribed = names(graph.get_subscriber_names_and_types_by_node)
     served = names(graph.get_service_names_and_types_by_node)

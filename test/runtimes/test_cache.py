@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from segnode.errors import SegnodeError
-from segnode.runtimes import cache
+from segnode.runtimes import cache, cache_size
 
 
 @pytest.fixture(autouse=True)
@@ -352,7 +352,7 @@ def test_a_full_disk_does_not_throw_away_what_took_minutes(
         raise OSError(28, 'No space left on device')
 
     make = texts()
-    monkeypatch.setattr(cache, 'write_bytes', full)
+    monkeypatch.setattr('segnode.runtimes.cache_entry.write_bytes', full)
     found = cache.kept('a', '.engine', {}, make)
     assert found.content == b'engine' and found.path is None and len(make.calls) == 1
     assert 'it will be made again' in caplog.text
@@ -382,7 +382,7 @@ def test_what_grows_takes_the_place_of_the_one_before() -> None:
 
 BOTH = """
 import sys, time
-from segnode.runtimes import cache
+from segnode.runtimes import cache, cache_size
 def make():
     print('making', flush=True)
     time.sleep(1.0)
@@ -472,7 +472,7 @@ def test_what_was_not_used_for_longest_goes_first(
 ])
 def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('SEGNODE_CACHE_SIZE', text)
-    assert cache.size_limit() == size
+    assert cache_size.size_limit() == size
 
 
 def test_clear_what_is_old(folder: Path) -> None:

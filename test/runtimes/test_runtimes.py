@@ -250,9 +250,10 @@ def test_auto_passes_over_a_gpu_without_memory(
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'GPU')
     monkeypatch.setattr(torch.nn.Module, 'to', lambda self, *args, **kwargs: self)
+    monkeypatch.setattr(PyTorchRuntime, '_choose', lambda self, *others: 'fp32')
     monkeypatch.setattr(PyTorchRuntime, 'run', run)
     assert load_runtime(small_model.model()).name == 'onnx'
-    assert 'runtime pytorch is passed over' in caplog.text
+    assert 'runtime pytorch on cuda is passed over' in caplog.text
     with pytest.raises(SegnodeError, match='cannot run model .*: CUDA out of memory') as caught:
         load_runtime(small_model.model(), 'pytorch')
     assert '\n' not in str(caught.value)

@@ -152,11 +152,9 @@ def test_an_engine_that_tensorrt_no_longer_loads_is_built_again(
     tensorrt = machine()
     load_runtime(small_model.model(), 'tensorrt').close()
     inner = tensorrt._engine
-    refuse = [True]
 
     def engine(logger: Any, plan: bytes) -> Any:
-        tensorrt.deserializes = not refuse
-        refuse.clear()
+        tensorrt.deserializes = tensorrt.builds_made > 1
         return inner(logger, plan)
 
     tensorrt._engine = engine  # type: ignore[method-assign]
@@ -363,6 +361,28 @@ def test_a_model_in_float16_stays_that(machine: Machine, tmp_path: Path) -> None
         load_runtime(Model.load(path), 'tensorrt', precision='fp32')
     with pytest.raises(SegnodeError, match='is not quantised: python -m training convert'):
         load_runtime(whole, 'tensorrt', precision='int8')
+
+
+def test_a_graph_of_a_fixed_batch(machine: Machine, tmp_path: Path) -> None:
+    onnx = pytest.importorskip('onnx')
+    from segnode.model import RECORD_KEY, WEIGHTS_KEY
+    from segnode.onnx_file import with_metadata
+
+    whole = small_model.model()
+    assert whole.onnx_path is not None
+    graph = onnx.load_model_from_string(whole.onnx_path.read_bytes())
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    path = tmp_path / 'two.onnx'
+    path.write_bytes(with_metadata(
+        graph.SerializeToString(), {RECORD_KEY: whole.record.to_json(), WEIGHTS_KEY: ''}))
+    machine()
+    runtime = load_runtime(Model.load(path), 'tensorrt', precision='fp32', batch=4)
+    assert runtime.batch == 2
+    images = small_model.frames(2)
+    assert (runtime.run(images).labels == expected(images)).mean() > 0.999
+    with pytest.raises(ValueError, match='takes 2 images at once, not 1'):
+        runtime.run(images[:1])
 
 
 @pytest.mark.parametrize('options, sentence', [

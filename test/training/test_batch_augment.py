@@ -33,7 +33,7 @@ def both(frames, augment, views):
     padding = np.stack([0 * mean_color(i) if augment.black else mean_color(i) for i, _ in frames])
     device = batch_views(
         images.permute(0, 3, 1, 2).contiguous(), labels, torch.from_numpy(padding),
-        range(len(frames)), views, augment.size)
+        range(len(frames)), views, augment.size, augment.black)
     assert device[0].dtype == device[1].dtype == torch.uint8
     return loader, [tensor.numpy() for tensor in device]
 
@@ -61,6 +61,15 @@ def test_both_paths_agree(frames, options):
         # The same pixels are padding: a view with padding is not one pixel off.
         if any(view.target[2:] != augment.size for view in views):
             assert ((loader[1] == 255) == (device[1] == 255)).all()
+
+
+def test_bars_stay_black_in_every_light(frames):
+    """Less contrast lifts black, but what a vehicle sees beside a letterboxed image stays so."""
+    augment = Augment((128, 192), (0.4, 0.6), jitter=0.9, hue=30.0, fit='letterbox')
+    views = [augment.draw(label, np.random.default_rng(index))
+             for index, (_, label) in enumerate(frames)]
+    for images, labels in both(frames, augment, views):
+        assert not images[labels == 255].any() and images[labels != 255].mean() > 20
 
 
 def test_stretched_both_ways_at_once_is_bounded(frames):

@@ -98,3 +98,30 @@ def test_wide_ids_do_not_wrap(tmp_path):
     write(tmp_path / 'a.png', np.full((2, 2), 259, np.uint16))
     with pytest.raises(SegnodeError, match='holds the label 259'):
         camvid.load_label(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize('key, split', [
+    ('0001TP_008520', 'train'), ('0001TP_008550', 'test'), ('0006R0_f02310', 'train'),
+    ('0016E5_08640', 'train'), ('0016E5_07960', 'train'), ('0016E5_07959', 'val'),
+    ('0016E5_08159', 'val'), ('0016E5_08161', 'train'), ('Seq05VD_f00000', 'test'),
+    ('street_1', ''), ('Seq05VD', ''),
+])
+def test_a_frame_names_its_published_split(key, split):
+    assert camvid.split_of(key) == split
+
+
+@pytest.mark.parametrize('layout', ['camvid', 'camvid_720'])
+def test_the_real_splits_are_the_published_ones(data_root, layout):
+    for split in ('train', 'val'):
+        keys = [sample.key for sample in CAMVID.samples(data_root / layout, split)]
+        assert {camvid.split_of(key) for key in keys} == {split}
+
+
+def test_another_split_under_the_same_names_is_told(tmp_path, caplog):
+    for split in ('val', 'mine'):
+        for key in ('0016E5_07961', 'Seq05VD_f00030'):
+            write(tmp_path / split / 'images' / f'{key}.png', np.zeros((2, 2, 3), np.uint8))
+            write(tmp_path / split / 'labels' / f'{key}.png', np.zeros((2, 2), np.uint8))
+    assert len(CAMVID.samples(tmp_path, 'mine')) == 2 and not caplog.records
+    assert len(CAMVID.samples(tmp_path, 'val')) == 2
+    assert '1 frames of camvid:val are in another published split, first: Seq05VD' in caplog.text

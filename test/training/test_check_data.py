@@ -86,6 +86,49 @@ def test_frames_of_one_name_in_two_splits(camvid, tmp_path, capsys):
         'camvid:train and camvid:val share 1 frames, first: train_6.']
 
 
+def test_quick_finds_frames_of_one_name_too(camvid, tmp_path, capsys):
+    for kind in ('images', 'labels'):
+        shutil.copy(camvid / 'train' / kind / 'train_6.png', camvid / 'val' / kind)
+    report = check(capsys, 'camvid', '--root', camvid, '--quick', '--out', tmp_path / 'o',
+                   expect=1)
+    assert report['overlaps'] == [
+        'camvid:train and camvid:val share 1 frames, first: train_6.']
+
+
+def test_a_frame_of_another_published_split(camvid, tmp_path, capsys):
+    for kind in ('images', 'labels'):
+        path = camvid / 'val' / kind / 'val_1.png'
+        path.rename(path.with_name('0001TP_006690.png'))
+    report = check(capsys, 'camvid:val', '--root', camvid, '--out', tmp_path / 'o', expect=1)
+    assert report['splits'][0]['of_other_splits'] == ['0001TP_006690']
+    assert main(['check-data', 'camvid:val', '--quick', '--root', str(camvid), '--out',
+                 str(tmp_path / 'o')]) == 1
+    assert '  of another published split: 0001TP_006690' in capsys.readouterr().out
+
+
+def test_drawn_frames_have_no_size_before_they_are_drawn(tmp_path, capsys):
+    report = check(capsys, 'rendered:val-2', '--quick', '--out', tmp_path / 'o', expect=0)
+    assert report['splits'][0]['sizes'] == {}
+
+
+def test_coarse_labels_lie_where_the_fine_ones_do(tmp_path, capsys):
+    for folder, end in (('leftImg8bit', 'leftImg8bit'), ('gtCoarse', 'gtCoarse_labelIds')):
+        path = tmp_path / folder / 'train' / 'ulm' / f'ulm_000000_000019_{end}.png'
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.full((4, 4, 3) if folder[0] == 'l' else (4, 4), 7, np.uint8))
+    report = check(capsys, 'cityscapes_coarse:train', '--root', f'cityscapes={tmp_path}', '--out',
+                   tmp_path / 'o', expect=0)
+    assert report['splits'][0]['pixels']['road'] == 16
+
+
+def test_a_folder_that_cannot_be_written_to(camvid, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    assert main(['check-data', 'camvid', '--root', str(camvid), '--out',
+                 str(tmp_path / 'file' / 'o')]) == 1
+    error = capsys.readouterr().err
+    assert 'cannot be written to' in error and len(error.splitlines()) == 1
+
+
 def test_quick_decodes_nothing(camvid, tmp_path, capsys):
     label = camvid / 'train' / 'labels' / 'train_3.png'
     cv2.imwrite(str(label), np.full((144, 192), 40, np.uint8))

@@ -15,6 +15,9 @@ import pytest
 torch = pytest.importorskip('torch')
 pytest.importorskip('pytorch_lightning')
 
+from segnode.errors import SegnodeError  # noqa: E402
+from training.checkpoint import load_checkpoint  # noqa: E402
+
 PROJECT = Path(__file__).parents[2]
 SMALL = ['--data.input_size', '[128,128]', '--batch_size', '4', '--val_every', '2',
          '--optim.warmup_steps', '2', '--loss.lovasz', '1.0', '--network_args.dropout', '0.1',
@@ -163,3 +166,11 @@ def test_help_imports_nothing_heavy():
 def test_frames_in_both_splits_are_refused(rendered_camvid):
     done = training('fit', '--data.val', 'camvid:train', expect=1, root=rendered_camvid)
     assert 'are in both camvid:train and camvid:train' in done.stderr
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path):
+    """PyTorch's own text would advise to load it in a way that runs what it holds."""
+    (tmp_path / 'page.html').write_text('<html>')
+    with pytest.raises(SegnodeError) as caught:
+        load_checkpoint(tmp_path / 'page.html')
+    assert str(caught.value).endswith('page.html is not a checkpoint of "fit", or damaged.')

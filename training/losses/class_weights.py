@@ -4,22 +4,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from segnode.errors import SegnodeError
 
 
-def class_weights(kind: str, histograms: np.ndarray, enet_c: float = 1.10) -> np.ndarray:
+def class_weights(
+    kind: str, histograms: np.ndarray, enet_c: float = 1.10, names: Sequence[str] = ()
+) -> np.ndarray:
     """Weight per class, float32 (C,).
 
     Args:
         kind: enet, median_frequency or inverse_frequency.
         histograms: int64 (images, C), labelled pixels per image and class.
         enet_c: see :func:`enet_class_weights`.
+        names: of the classes, for errors.
 
     Raises:
         SegnodeError: a class without a pixel (its weight would be an artefact).
     """
+    _check(histograms.sum(0), names)
     if kind == 'enet':
         return enet_class_weights(histograms.sum(0), enet_c)
     if kind == 'median_frequency':
@@ -85,9 +91,11 @@ def inverse_frequency_weights(pixels: np.ndarray) -> np.ndarray:
     return (pixels.sum() / (len(pixels) * pixels)).astype(np.float32)
 
 
-def _check(pixels: np.ndarray) -> None:
-    if (pixels <= 0).any():
+def _check(pixels: np.ndarray, names: Sequence[str] = ()) -> None:
+    empty = np.flatnonzero(pixels <= 0)
+    if empty.size:
+        which = ', '.join(names[i] if names else str(i) for i in empty.tolist())
         raise SegnodeError(
-            f'class {int(np.argmin(pixels))} has no pixel in the training data, so it can have no '
-            'weight: choose --loss.class_weights none.'
+            f'No pixel of the training data has the class {which}, so it can have no weight: '
+            'choose --loss.class_weights none.'
         )

@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""``convert --to torch2trt``: what is measured of an engine; PyTorch on the CPU stands in for it."""
+"""``convert --to torch2trt``: what is measured of an engine, for which PyTorch stands in."""
 
 from __future__ import annotations
 

@@ -37,5 +37,11 @@ def test_inverse_frequency():
 
 @pytest.mark.parametrize('kind', ['enet', 'median_frequency', 'inverse_frequency'])
 def test_a_class_without_pixels_has_no_weight(kind):
-    with pytest.raises(SegnodeError, match='class 1 has no pixel'):
+    with pytest.raises(SegnodeError, match='training data has the class 1,'):
         class_weights(kind, np.array([[5, 0], [3, 0]]))
+
+
+def test_classes_without_pixels_are_named():
+    histograms = np.array([[5, 0, 2, 0], [3, 0, 2, 0]])
+    with pytest.raises(SegnodeError, match='the class wall, train, so it can have no weight'):
+        class_weights('enet', histograms, names=('road', 'wall', 'car', 'train'))
