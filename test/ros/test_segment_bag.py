@@ -588,7 +588,8 @@ def test_failing_runtime_is_one_sentence_and_can_be_gone_on_with(tmp_path, engin
     assert not (tmp_path / 'out').exists()
     monkeypatch.undo()
     report = Job(source, tmp_path / 'out', BagOptions(), resume=True).run(engine)
-    assert report['frames'] == 30 and report['frames_of_earlier_runs'] in (8, 16)
+    # Whole chunks of 8 are kept, if any were on disk when the runtime failed.
+    assert report['frames'] == 30 and report['frames_of_earlier_runs'] in (0, 8, 16)
     assert len(assert_same_recording(source, tmp_path / 'out')) == 30
 
 
