@@ -34,10 +34,6 @@ CLASSES = 19
 SLOW = (
     'fsffnet', 'sdbnetv2', 'fast_scnn', 'icnet', 'df1seg', 'swiftnet', 'ddrnet23_slim', 'pidnet_s'
 )
-# Max-unpooling puts each value where a comparison of floats says, which rounding decides where two
-# are close: at 640x896 PyTorch's own float32 has 99.90 % of the labels of its float64, the export
-# 99.95 %, and the two have 99.88 % in common.
-AGREEMENT = {'bayesian_segnet': 0.998}
 
 
 def _cases() -> Iterator[Any]:
@@ -80,7 +76,15 @@ def test_labels(name: str, size: tuple[int, int], picture: np.ndarray) -> None:
     assert labels.shape == expected.shape == (1, *size) and labels.dtype == np.uint8
     shares = np.bincount(expected.ravel(), minlength=CLASSES) / expected.size
     assert (shares > 0.001).sum() > CLASSES // 2, 'too few labels to prove anything'
-    assert (labels == expected).mean() >= AGREEMENT.get(name, 0.999)
+    if (labels == expected).mean() >= 0.999:
+        return
+    # Max-unpooling puts each value where a comparison of floats says, which rounding decides where
+    # two are close: PyTorch's own float32 then lacks as many of float64's labels as the export.
+    with torch.inference_mode():
+        exact = DeployGraph(balanced.double(), record).double()(image).numpy()
+    off, torch_off = (labels != exact).mean(), (expected != exact).mean()
+    assert torch_off > 0.0003, f'rounding is no excuse: {off:.3%} and {torch_off:.3%} are off'
+    assert off <= 2 * torch_off
 
 
 class _Given(torch.nn.Module):
