@@ -294,9 +294,9 @@ def _rounded(network: nn.Module) -> nn.Module:
 def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarray) -> None:
     """Raise SegnodeError unless ONNX Runtime gives the reference's outputs.
 
-    A network that decides by comparing its own features, as max-unpooling does, can be so sensitive
-    to rounding that PyTorch's float32 does not give the labels of its own float64. There the
-    export passes if it is at most twice as far from float64 as PyTorch's float32 is.
+    A network that decides by comparing its own features, as max-unpooling does, can be so
+    sensitive to rounding that PyTorch's float32 does not give the labels of its own float64. There
+    the export passes if it is at most twice as far from float64 as PyTorch's float32 is.
     """
     if not installed('onnxruntime'):
         _LOG.warning('the export is not checked: ONNX Runtime is not installed')
