@@ -385,7 +385,10 @@ import sys, time
 from segnode.runtimes import cache, cache_size
 def make():
     print('making', flush=True)
-    time.sleep(1.0)
+    if 'told' in sys.argv:
+        sys.stdin.readline()
+    else:
+        time.sleep(1.0)
     return b'engine', {}
 def write(path):
     path.write_bytes(make()[0])
@@ -414,15 +417,21 @@ def test_two_processes_make_one(how: str, folder: Path) -> None:
 
 def test_one_waits_for_the_other_and_says_so(folder: Path) -> None:
     first = subprocess.Popen(
-        [sys.executable, '-c', BOTH, 'kept'], stdout=subprocess.PIPE, text=True)
+        [sys.executable, '-c', BOTH, 'kept', 'told'], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     while 'making' not in first.stdout.readline():
         pass
-    second = subprocess.run(
-        [sys.executable, '-c', BOTH, 'kept'], capture_output=True, text=True, timeout=60)
-    first.communicate(timeout=60)
-    assert 'another process is making' in second.stdout and 'waiting for it' in second.stdout
-    assert '\nmaking\n' not in second.stdout
+    second = subprocess.Popen(
+        [sys.executable, '-c', BOTH, 'kept'], stdout=subprocess.PIPE, text=True)
+    assert second.stdout is not None
+    said = ''
+    for line in second.stdout:
+        said += line
+        if 'another process is making' in line:
+            first.communicate('now\n', timeout=60)
+    assert second.wait(60) == first.returncode == 0
+    assert 'waiting for it' in said and '\nmaking\n' not in said
 
 
 def test_a_maker_that_dies_leaves_the_lock_to_the_next(folder: Path) -> None:
