@@ -21,7 +21,6 @@ import json
 import os
 from pathlib import Path
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -32,8 +31,9 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-PROFILE = ROOT / 'config' / 'fastdds.xml'
 sys.path.insert(0, str(ROOT))
+
+from benchmark.peers import node_command, PROFILE, started  # noqa: E402
 
 HEIGHT, WIDTH = 1024, 2048
 BAR = 1.10  # most that the node may take, as a multiple of the bare call
@@ -118,25 +118,15 @@ class Bench:
         rclpy.try_shutdown()
 
 
-@contextlib.contextmanager
-def running_node(options: argparse.Namespace) -> Any:
+def running_node(
+    options: argparse.Namespace,
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """Run the segment node with the same settings as the bare Segmenter."""
-    parameters = {
-        'model': options.model, 'runtime': options.runtime, 'threads': options.threads,
-        'input_size': f'[{options.input_size[0]},{options.input_size[1]}]',
-        'allow_random_weights': str(options.allow_random_weights).lower()}
-    command = [sys.executable, '-m', 'segnode.ros.segment_node', '--ros-args']
-    for name, value in parameters.items():
-        command += ['-p', f'{name}:={value}']
-    process = subprocess.Popen(command, cwd=ROOT, stdout=sys.stderr)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    command = node_command(
+        model=options.model, runtime=options.runtime, threads=options.threads,
+        input_size=f'[{options.input_size[0]},{options.input_size[1]}]',
+        allow_random_weights=str(options.allow_random_weights).lower())
+    return started(command, os.environ, cwd=ROOT, stdout=sys.stderr)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

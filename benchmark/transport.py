@@ -16,14 +16,13 @@ whatever the receiving node does.
 
 import argparse
 import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import contextlib
 import json
 import math
 import os
 from pathlib import Path
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -33,19 +32,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from segnode.ros.private_domain import claimed_domain, local_environment  # noqa: E402
-from segnode.ros.transport import PROFILE_VARIABLES  # noqa: E402
+from benchmark.peers import environment, PROFILE, started  # noqa: E402
+from segnode.ros.private_domain import claimed_domain  # noqa: E402
 
-PROFILE = ROOT / 'config' / 'fastdds.xml'
 PROFILE_SIDES = ('neither', 'publisher', 'subscriber', 'both')
 RELIABILITIES = ('best_effort', 'reliable')
 TOPIC = 'segnode_transport_benchmark'
-
-# What in the environment changes discovery or transports must not change a row.
-TRANSPORT_VARIABLES = (
-    *PROFILE_VARIABLES.values(), 'ROS_LOCALHOST_ONLY', 'ROS_AUTOMATIC_DISCOVERY_RANGE',
-    'FASTDDS_BUILTIN_TRANSPORTS', 'RMW_FASTRTPS_USE_QOS_FROM_XML',
-    'RMW_FASTRTPS_PUBLICATION_MODE', 'ROS_DISCOVERY_SERVER', 'ROS_STATIC_PEERS')
 
 MATCH_TIMEOUT = 20.0  # s to discover the other side
 SETTLE = 0.5          # s between discovery and the first frame, for the other side to match too
@@ -138,20 +130,8 @@ def subscribe(options: argparse.Namespace) -> int:
 
 # ------------------------------------------------------------------------------- all the rows
 
-def _environment(domain: int, profile: Path | None) -> dict[str, str]:
-    """Return the environment of one end: its own domain, localhost only, profile or none."""
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in TRANSPORT_VARIABLES}
-    environment.update(local_environment(domain))
-    environment['RMW_IMPLEMENTATION'] = 'rmw_fastrtps_cpp'
-    if profile is not None:
-        environment.update({name: str(profile) for name in PROFILE_VARIABLES.values()})
-    return environment
-
-
-@contextlib.contextmanager
 def _end(role: str, options: argparse.Namespace, row: dict[str, Any], domain: int,
-         profile: Path | None) -> Iterator['subprocess.Popen[bytes]']:
+         profile: Path | None) -> 'contextlib.AbstractContextManager[subprocess.Popen[bytes]]':
     """Start one end as a process of its own and never leave it behind."""
     command = [
         sys.executable, str(Path(__file__).resolve()), '--role', role,
@@ -160,22 +140,8 @@ def _end(role: str, options: argparse.Namespace, row: dict[str, Any], domain: in
         '--width', str(options.width),
         '--publisher-depth', str(options.publisher_depth),
         '--subscriber-depth', str(options.subscriber_depth)]
-    process = subprocess.Popen(
-        command, env=_environment(domain, profile),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(3.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+    return started(command, environment(domain, profile),
+                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def _percentile(values: Sequence[float], fraction: float) -> float:
@@ -230,7 +196,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return '\n'.join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Frames received and latency of camera images between two processes, with '
                     'and without the Fast DDS profile.')
@@ -256,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one end (--role) or all rows."""
-    options = _parser().parse_args(arguments)
+    options = argument_parser().parse_args(arguments)
     if options.role:
         options.reliability = options.reliability[0]
         return {'publisher': publish, 'subscriber': subscribe}[options.role](options)
