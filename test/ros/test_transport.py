@@ -336,11 +336,11 @@ def test_benchmark_of_small_frames():
 @pytest.mark.parametrize('profile, reliability', [('neither', 'reliable'),
                                                   ('both', 'best_effort')])
 def test_no_frame_is_lost(profile, reliability):
-    """Every frame arrives; a machine that is busy with other things gets three tries."""
+    """Every frame arrives; a machine that is busy with other things gets time and three tries."""
     pytest.importorskip('rclpy')
     tries: list[int] = []
     while len(tries) < 3 and 60 not in tries:
-        row, = benchmark('--profile', profile, '--reliability', reliability)
+        row, = benchmark('--profile', profile, '--reliability', reliability, '--rate', '7.5')
         assert row['error'] is None
         tries.append(row['received'])
     assert max(tries) == 60, tries
