@@ -60,8 +60,9 @@ def test_layout(install_base):
     package = install_base / 'segnode'
     index = package / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'segnode'
     assert index.read_bytes() == b''
-    for name in ('package.xml', 'launch/segment.launch.py', 'config/fastdds.xml',
-                 'config/segment.yaml', 'config/segment.rviz', 'config/transport.sh'):
+    for name in ('package.xml', 'launch/segment.launch.py', 'launch/camera.launch.py',
+                 'config/fastdds.xml', 'config/segment.yaml', 'config/segment.rviz',
+                 'config/transport.sh'):
         assert (package / 'share' / 'segnode' / name).is_file(), name
     for name in ('segment', 'player', 'recorder', 'tool', 'train'):
         script = package / 'lib' / 'segnode' / name

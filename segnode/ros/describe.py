@@ -20,7 +20,7 @@ from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
 from segnode.network_table import cells, header, released
 from segnode.networks.zoo import NETWORKS
-from segnode.ros import launch_arguments, own_parameters, parameters, topics
+from segnode.ros import camera_drivers, launch_arguments, own_parameters, parameters, topics
 from segnode.store import entries, folders
 
 BUILT_IN_SETS = ('cityscapes', 'camvid', 'mapillary')
@@ -54,6 +54,9 @@ TABLES: dict[str, Callable[[], str]] = {
     'topics': topics.markdown_table,
     'parameters': parameters.markdown_table,
     'launch arguments': launch_arguments.markdown_table,
+    'camera launch arguments': lambda: launch_arguments.markdown_table(
+        camera_drivers.CAMERA_ARGUMENTS),
+    'camera drivers': camera_drivers.markdown_table,
     'player parameters': lambda: own_parameters.markdown_table(own_parameters.PLAYER),
     'recorder parameters': lambda: own_parameters.markdown_table(own_parameters.RECORDER),
     'points parameters': lambda: own_parameters.markdown_table(own_parameters.POINTS),
