@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segnode.errors import SegnodeError
+from segnode.fitting import at_size
 from segnode.labels import LabelSet
 from segnode.segmenter import Segmentation
 from training.datasets.source import Pool
@@ -89,7 +90,8 @@ def score_frames(
         )
     scores = []
     for index, image, truth, instances in _loaded(pool, indices):
-        predicted = segmenter.segment(image).labels
+        # Labels of another size (``labels_at``) are enlarged as whoever looks at them would.
+        predicted = at_size(segmenter.segment(image).labels, truth.shape)
         scores.append(_score(index, pool, predicted, truth, instances))
         if save is not None:
             save_labels(save / f'{pool.key(index)}.png', predicted)

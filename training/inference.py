@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from segnode.errors import SegnodeError
@@ -27,6 +28,8 @@ class Inference:
         threads: on the CPU; 0 = default.
         samples: passes of Monte Carlo dropout; 0 = none.
         scales, flip, window, overlap: see ``MultiViewSegmenter``.
+        labels_at: size of the labels, see ``Segmenter.load``.
+        options: of the runtime, such as its precision.
     """
 
     model: str = 'fsffnet'
@@ -39,6 +42,8 @@ class Inference:
     flip: bool = False
     window: Size | None = None
     overlap: float = 0.5
+    labels_at: str = 'image'
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def views(self) -> bool:
@@ -54,18 +59,28 @@ class Inference:
         if not self.views:
             return Segmenter.load(
                 self.model, runtime=self.runtime, input_size=self.input_size, fit=self.fit,
-                threads=self.threads, samples=self.samples,
+                labels_at=self.labels_at, threads=self.threads, samples=self.samples,
+                **self.options,
             )
         if self.runtime not in ('auto', 'pytorch'):
             raise SegnodeError(
                 '--scales, --flip and --window average probabilities, which only --runtime '
                 f'pytorch gives, not {self.runtime}'
             )
-        if self.samples:
-            raise SegnodeError('--samples does not go with --scales, --flip or --window')
+        more = dict(self.options)
+        device = more.pop('device', 'auto')
+        if device == 'tensorrt' or more.pop('precision', 'fp32') != 'fp32' or more:
+            raise SegnodeError(
+                '--scales, --flip and --window are computed in fp32 on the CPU or with CUDA, '
+                'without --dla-core and --workspace'
+            )
+        if self.samples or self.labels_at != 'image':
+            what = '--samples' if self.samples else '--labels-at'
+            raise SegnodeError(f'{what} does not go with --scales, --flip or --window')
         return MultiViewSegmenter(
             Model.load(self.model), input_size=self.input_size, fit=self.fit, scales=self.scales,
             flip=self.flip, window=self.window, overlap=self.overlap, threads=self.threads,
+            device=device,
         )
 
     def describe(self, loaded: Segmenter | MultiViewSegmenter) -> dict[str, Any]:
@@ -95,4 +110,6 @@ class Inference:
             }
             if self.samples:
                 facts['samples'] = self.samples
-        return facts
+            if self.labels_at != 'image':
+                facts['labels_at'] = self.labels_at
+        return {**facts, **self.options}

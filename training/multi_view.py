@@ -80,6 +80,8 @@ class MultiViewSegmenter:
         self.window, self.overlap = window, overlap
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        if device == 'cuda' and not torch.cuda.is_available():
+            raise SegnodeError('PyTorch finds no CUDA GPU here')
         if device == 'cpu':
             torch.set_num_threads(threads or default_threads())
         self.details = f'PyTorch {torch.__version__}, {device}'

@@ -25,6 +25,7 @@ class Candidate:
         threads: on the CPU; 0 = default.
         allow_random_weights: see ``Model.load``.
         images: folder; '' for rendered ones.
+        dla_core, workspace: options of the runtime; -1 and 0 leave them to the runtime.
     """
 
     model: str
@@ -36,6 +37,8 @@ class Candidate:
     threads: int = 0
     allow_random_weights: bool = False
     images: str = ''
+    dla_core: int = -1
+    workspace: int = 0
 
     def to_json(self) -> str:
         """Return it as one line."""
@@ -51,5 +54,6 @@ class Candidate:
     @property
     def options(self) -> dict[str, Any]:
         """Return the options of ``load_runtime`` that not every runtime has."""
-        given = {'precision': self.precision, 'device': self.device}
-        return {name: value for name, value in given.items() if value}
+        unset = {'precision': '', 'device': '', 'dla_core': -1, 'workspace': 0}
+        given = {name: getattr(self, name) for name in unset}
+        return {name: value for name, value in given.items() if value != unset[name]}

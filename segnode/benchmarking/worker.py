@@ -98,10 +98,9 @@ def _loaded(
         options = dict(candidate.options)
         if candidate.runtime != 'auto':
             known = options_of(candidate.runtime)
-            if 'device' not in known:
-                options.pop('device', None)  # it has one only
-            if 'precision' not in known and candidate.precision == 'fp32':
-                del options['precision']  # likewise
+            for name in ('dla_core', 'workspace'):
+                if name not in known:  # they are for those runtimes of several that have them
+                    options.pop(name, None)
             if 'batch' in known:
                 options['batch'] = candidate.batch
         runtime = load_runtime(

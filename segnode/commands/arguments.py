@@ -59,6 +59,90 @@ def region(text: str) -> tuple[float, float, float, float]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def add_segmenter(arguments: argparse.ArgumentParser) -> None:
+    """Let the user say what ``Segmenter.load`` takes; the names are its own."""
+    from segnode.label_grouping import BUILT_IN_GROUPINGS
+    from segnode.record import FIT_CHOICES
+    from segnode.runtimes import RUNTIMES
+    from segnode.runtimes.base import LABELS_AT
+    from segnode.view import ROTATIONS
+
+    arguments.add_argument('--model', default='fsffnet',
+                           help='name or path of a model (default: %(default)s)')
+    arguments.add_argument('--runtime', default='auto', choices=RUNTIMES)
+    arguments.add_argument('--input-size', type=image_size, metavar='HxW',
+                           help="size that the network works at (default: the model's own)")
+    arguments.add_argument('--fit', default='model', choices=FIT_CHOICES,
+                           help='how an image of another size is brought to it; model: as the '
+                                'model was validated')
+    arguments.add_argument('--labels-at', default='image', choices=tuple(LABELS_AT),
+                           help="size of the labels: the image's, that of the network's input, or "
+                                'a part of the latter, which is faster and coarser (default: '
+                                '%(default)s)')
+    arguments.add_argument('--roi', type=region, metavar='TOP,LEFT,HEIGHT,WIDTH',
+                           help='part of the image that the network is to see, in pixels or as '
+                                'fractions of the image; labels are 255 elsewhere')
+    arguments.add_argument('--rotation', type=int, default=0, choices=ROTATIONS,
+                           help='degrees clockwise by which images are turned before the network, '
+                                'and labels turned back (default: %(default)s)')
+    arguments.add_argument('--ego-mask', type=Path, metavar='PICTURE',
+                           help='picture that is nonzero where the vehicle itself is seen; labels '
+                                'are 255 there')
+    arguments.add_argument('--label-grouping', metavar='FILE',
+                           help="groups to give in place of the model's classes: "
+                                f'{", ".join(BUILT_IN_GROUPINGS)}, or a YAML file (see labels '
+                                '--grouping)')
+    arguments.add_argument('--allow-random-weights', action='store_true',
+                           help='run a network that nobody trained where there are no weights')
+
+
+# Options of ``load_runtime`` that not every runtime has -> the value that leaves them to it.
+_UNSET = {'device': 'auto', 'precision': 'auto', 'dla_core': -1, 'workspace': 0}
+
+
+def add_runtime_options(
+    arguments: argparse._ActionsContainer, *, several_precisions: bool = False
+) -> None:
+    """Let the user say where, and in what, the runtimes compute that have a choice.
+
+    Args:
+        arguments: a parser, or a group of one.
+        several_precisions: ``--precision`` is a list.
+    """
+    from segnode.runtimes import DEVICES, PRECISIONS
+
+    arguments.add_argument('--device', choices=DEVICES, default='auto',
+                           help='where pytorch and onnx run: the CPU, a CUDA GPU, or (onnx alone) '
+                           'TensorRT inside of ONNX Runtime (default: %(default)s)')
+    if several_precisions:
+        arguments.add_argument('--precision', nargs='+', choices=PRECISIONS, default=['auto'],
+                               metavar='P', help=f'of {", ".join(PRECISIONS)}, for runtimes that '
+                               'have a choice (default: auto)')
+    else:
+        arguments.add_argument('--precision', choices=PRECISIONS, default='auto',
+                               help='what tensorrt, torch2trt, openvino, and pytorch on a GPU '
+                               'compute in (default: %(default)s, the choice of the runtime)')
+    add_engine_options(arguments)
+
+
+def add_engine_options(arguments: argparse._ActionsContainer) -> None:
+    """Let the user say how TensorRT's engines are built."""
+    arguments.add_argument('--dla-core', '--dla', type=int, default=_UNSET['dla_core'],
+                           metavar='CORE', help="core of a Jetson's deep learning accelerators "
+                           'that tensorrt builds for (default: the GPU)')
+    arguments.add_argument('--workspace', type=int, default=_UNSET['workspace'], metavar='MIB',
+                           help='scratch memory that an operation of tensorrt may take (default: '
+                           'all there is)')
+
+
+def runtime_options(given: argparse.Namespace) -> dict[str, Any]:
+    """Return what was set of ``add_runtime_options``, as options of ``load_runtime``."""
+    return {
+        name: getattr(given, name) for name, unset in _UNSET.items()
+        if getattr(given, name, unset) not in (unset, [unset])
+    }
+
+
 def print_json(answer: Any) -> None:
     """Print an answer for programs."""
     print(json.dumps(answer, indent=2))

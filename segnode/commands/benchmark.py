@@ -11,7 +11,13 @@ import logging
 from pathlib import Path
 import sys
 
-from segnode.commands.arguments import image_size, parser, print_json
+from segnode.commands.arguments import (
+    add_runtime_options,
+    image_size,
+    parser,
+    print_json,
+    runtime_options,
+)
 
 EPILOG = """
 Times are those of one run on the host, uint8 images in and labels out, after warm-up. Each
@@ -22,7 +28,7 @@ turns, so that other load on the machine falls on all alike.
 
 def main(argv: list[str], program: str = 'segnode') -> int:
     """Measure, print a table, write the files asked for; 1 where nothing could be measured."""
-    from segnode.runtimes import DEVICES, PRECISIONS, RUNTIMES
+    from segnode.runtimes import RUNTIMES
 
     arguments = parser('benchmark', 'Measure models in runtimes, side by side.')
     arguments.prog, arguments.epilog = f'python -m {program} benchmark', EPILOG
@@ -34,11 +40,7 @@ def main(argv: list[str], program: str = 'segnode') -> int:
                            metavar='HxW', help="sizes (default: the model's own)")
     arguments.add_argument('--batch', nargs='+', type=_count, default=[1], metavar='N',
                            help='images at once (default: 1)')
-    arguments.add_argument('--precision', nargs='+', choices=PRECISIONS, default=['auto'],
-                           metavar='P', help=f'of {", ".join(PRECISIONS)}, for runtimes that '
-                           'have a choice (default: auto)')
-    arguments.add_argument('--device', choices=DEVICES, default='auto',
-                           help='for runtimes that have a choice (default: %(default)s)')
+    add_runtime_options(arguments, several_precisions=True)
     arguments.add_argument('--threads', type=_count, default=0, metavar='N',
                            help='on the CPU (default: all usable cores but one, 1 to 4)')
     arguments.add_argument('--frames', type=_count, default=50, metavar='N',
@@ -73,14 +75,14 @@ def main(argv: list[str], program: str = 'segnode') -> int:
             raise SegnodeError(f'there is no folder {path.resolve().parent}')
     chosen = [(EAGER, 'auto')] * options.eager
     chosen += list(itertools.product(options.runtime, options.precision))
+    more = {name: value for name, value in runtime_options(options).items() if name != 'precision'}
     answer = measure(
         [
             Candidate(
                 model=model, runtime=runtime, input_size=size, batch=batch,
                 precision='' if precision == 'auto' else precision,
-                device='' if options.device == 'auto' else options.device,
                 threads=options.threads, allow_random_weights=options.allow_random_weights,
-                images=str(options.images) if options.images else '',
+                images=str(options.images) if options.images else '', **more,
             )
             for model, size, batch in itertools.product(
                 options.model, options.input_size, options.batch)

@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from segnode.commands.arguments import image_size, parser, print_json, table
+from segnode.commands.arguments import (
+    add_engine_options,
+    image_size,
+    parser,
+    print_json,
+    runtime_options,
+    table,
+)
 from segnode.errors import SegnodeError
 from segnode.model import Model
 from segnode.runtimes import load_runtime
@@ -51,20 +58,15 @@ def main(argv: list[str]) -> int:
     arguments.add_argument('--labels-at', choices=tuple(LABELS_AT), default='image',
                            help='size of the labels (default %(default)s)')
     arguments.add_argument('--confidence', action='store_true', help='with the confidence')
-    arguments.add_argument('--dla', type=int, metavar='CORE',
-                           help="a core of a Jetson's deep learning accelerator")
-    arguments.add_argument('--workspace', type=int, default=0, metavar='MIB',
-                           help='most scratch memory of an operation; 0 for all there is')
+    add_engine_options(arguments)
     options = arguments.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)
     given: dict[str, Any] = {
         'precision': options.precision, 'batch': options.batch, 'input_size': options.input_size,
         'confidence': options.confidence, 'label_stride': LABELS_AT[options.labels_at],
     }
-    if options.dla is not None:
-        given['dla_core'] = options.dla
-    if options.workspace:
-        given['workspace'] = options.workspace
+    given |= {
+        name: value for name, value in runtime_options(options).items() if name != 'precision'}
     rows = []
     for name, model in _models(options.model, every=options.all):
         try:

@@ -12,7 +12,13 @@ from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
-from segnode.commands.arguments import fraction, image_size, print_json, region
+from segnode.commands.arguments import (
+    add_runtime_options,
+    add_segmenter,
+    fraction,
+    print_json,
+    runtime_options,
+)
 from segnode.commands.predict_inputs import Frame, frames_of
 from segnode.commands.predict_outputs import (
     pictures,
@@ -55,12 +61,7 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
         inputs: '+' where images have to be given, '*' where there may be none.
     """
     require('cv2', 'predict')
-    from segnode.label_grouping import BUILT_IN_GROUPINGS
-    from segnode.record import FIT_CHOICES
-    from segnode.runtimes import RUNTIMES
-    from segnode.runtimes.base import LABELS_AT
     from segnode.uncertainty import MEASURES
-    from segnode.view import ROTATIONS
 
     arguments = argparse.ArgumentParser(prog=program, description=DESCRIPTION)
     arguments.add_argument('--json', action='store_true', help='answer in JSON, for programs')
@@ -68,31 +69,8 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
                            help='images, folders of images, or videos')
     arguments.add_argument('--out', type=Path, default=Path('predictions'),
                            help='folder to write to (default: %(default)s)')
-    arguments.add_argument('--model', default='fsffnet',
-                           help='name or path of a model (default: %(default)s)')
-    arguments.add_argument('--runtime', default='auto', choices=RUNTIMES)
-    arguments.add_argument('--input-size', type=image_size, metavar='HxW',
-                           help="size that the network works at (default: the model's own)")
-    arguments.add_argument('--fit', default='model', choices=FIT_CHOICES,
-                           help='how an image of another size is brought to it; model: as the '
-                                'model was validated')
-    arguments.add_argument('--labels-at', default='image', choices=tuple(LABELS_AT),
-                           help="size of the labels: the image's, that of the network's input, or "
-                                'a part of the latter, which is faster and coarser (default: '
-                                '%(default)s)')
-    arguments.add_argument('--roi', type=region, metavar='TOP,LEFT,HEIGHT,WIDTH',
-                           help='part of the image that the network is to see, in pixels or as '
-                                'fractions of the image; labels are 255 elsewhere')
-    arguments.add_argument('--rotation', type=int, default=0, choices=ROTATIONS,
-                           help='degrees clockwise by which images are turned before the network, '
-                                'and labels turned back (default: %(default)s)')
-    arguments.add_argument('--ego-mask', type=Path, metavar='PICTURE',
-                           help='picture that is nonzero where the vehicle itself is seen; labels '
-                                'are 255 there')
-    arguments.add_argument('--label-grouping', metavar='FILE',
-                           help="groups to give in place of the model's classes: "
-                                f'{", ".join(BUILT_IN_GROUPINGS)}, or a YAML file (see labels '
-                                '--grouping)')
+    add_segmenter(arguments)
+    add_runtime_options(arguments)
     arguments.add_argument('--threads', type=int, default=0,
                            help='on the CPU; 0 = all usable cores but one, 1 to 4')
     arguments.add_argument('--samples', type=int, default=0,
@@ -108,8 +86,6 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
                            help='which pictures to write (default: all; of a video the overlay)')
     arguments.add_argument('--alpha', type=fraction, default=0.5,
                            help='share of the colours in the overlay (default: %(default)s)')
-    arguments.add_argument('--allow-random-weights', action='store_true',
-                           help='run a network that nobody trained where there are no weights')
     return arguments
 
 
@@ -136,7 +112,7 @@ def run(
         labels_at=options.labels_at, samples=options.samples, roi=options.roi,
         rotation=options.rotation, ego_mask=options.ego_mask,
         label_grouping=options.label_grouping, threads=options.threads,
-        allow_random_weights=options.allow_random_weights,
+        allow_random_weights=options.allow_random_weights, **runtime_options(options),
     )
     with contextlib.closing(segmenter):
         given = frames(segmenter.model.record.label_set)
@@ -161,6 +137,7 @@ def run(
         summary = {
             'model': segmenter.model.name,
             'runtime': segmenter.runtime.name,
+            'details': segmenter.runtime.details,
             'input_size': list(segmenter.input_size),
             'images': answers,
         }

@@ -25,15 +25,20 @@ def pool_with_places(x: Tensor) -> tuple[Tensor, Places]:
     one per pixel of the window in reading order, of which the first maximum's is 1; made by
     arithmetic alone and exact in every float type.
 
+    The pixels are compared with the largest of themselves and not with ``pooled``: in float16 ONNX
+    Runtime's CPU computes the pooling on values that it has not rounded yet, beside which no
+    rounded pixel is a maximum.
+
     Shape:
         (N, C, H, W), even sides -> (N, C, H/2, W/2) and four maps of the same shape.
     """
     pooled = F.max_pool2d(x, kernel_size=2, stride=2)
     with torch.no_grad():
         # The distance from the maximum is 0 or positive, however small: rounded up, 0 or 1.
+        pixels = [x[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        largest = torch.max(torch.max(pixels[0], pixels[1]), torch.max(pixels[2], pixels[3]))
         a, b, c = (
-            torch.ceil(torch.clamp(pooled - x[:, :, row::2, column::2], 0.0, 1.0))
-            for row, column in ((0, 0), (0, 1), (1, 0))
+            torch.ceil(torch.clamp(largest - pixel, 0.0, 1.0)) for pixel in pixels[:3]
         )
         ab = a * b  # 1 where the maximum is in neither of the first two
         abc = ab * c

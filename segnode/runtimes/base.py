@@ -16,9 +16,9 @@ from segnode.networks.zoo import network_info, NETWORKS
 from segnode.record import ModelRecord
 from segnode.uncertainty import MAX_SAMPLES, MIN_SAMPLES
 
-# Of the deploy graph, part of every cache key: raise it with any change in graph.py or rewrite.py
-# that alters the graph. It is here because those two cannot be imported without PyTorch.
-GRAPH_VERSION = 2
+# Of the deploy graph, part of every cache key: raise it with any change in graph.py, rewrite.py or
+# a network that alters the graph. It is here because those cannot be imported without PyTorch.
+GRAPH_VERSION = 3
 # The labels are at 1/this of the network's input.
 LABEL_STRIDES = (1, 4, 8)
 # Where the Segmenter's user may want them -> that stride.

@@ -31,6 +31,8 @@ _CLASSES = {
     'openvino': ('segnode.runtimes.openvino', 'OpenVinoRuntime'),
 }
 RUNTIMES = ('auto', *_CLASSES)
+# Those that run on one device alone -> which.
+_ONLY_DEVICE = {'tensorrt': 'cuda', 'torch2trt': 'cuda', 'openvino': 'cpu'}
 
 
 def load_runtime(
@@ -42,6 +44,7 @@ def load_runtime(
     samples: int = 0,
     label_stride: int = 1,
     threads: int = 0,
+    at_once: int = 1,
     **options: Any,
 ) -> Runtime:
     """Load a runtime and run it once, so that the first image is as fast as the next.
@@ -56,6 +59,8 @@ def load_runtime(
         samples: passes of Monte Carlo dropout, which give the uncertainty too; 0 = none.
         label_stride: the labels are at 1/label_stride of the input, of ``LABEL_STRIDES``.
         threads: on the CPU; 0 = all usable cores but one, 1 to 4.
+        at_once: images that will mostly come together, such as those of several cameras: what is
+            built for a batch is built for so many (16 at most).
         options: of the runtime named, such as ``device`` of pytorch.
 
     Raises:
@@ -71,7 +76,7 @@ def load_runtime(
     check_label_stride(label_stride, size)
     given = {
         'input_size': size, 'confidence': confidence, 'samples': samples,
-        'label_stride': label_stride, 'threads': threads,
+        'label_stride': label_stride, 'threads': threads, 'at_once': at_once,
     }
     if name != 'auto':
         return _started(Candidate(name, 'asked for'), model, {**given, **options})
@@ -80,7 +85,8 @@ def load_runtime(
         return candidate.label, lambda: _started(
             candidate, model, {**given, **candidate.options, **options})
 
-    return FallbackRuntime([choice(candidate) for candidate in candidates(model)])
+    device = options.get('device', 'auto')
+    return FallbackRuntime([choice(candidate) for candidate in candidates(model, device)])
 
 
 @dataclass(frozen=True)
@@ -96,13 +102,22 @@ class Candidate:
         """Return what tells it from the others: 'pytorch' may be there twice."""
         return ' on '.join([self.name, *map(str, self.options.values())])
 
+    def takes(self, device: str) -> bool:
+        """Tell whether it may run there."""
+        own = self.options.get('device', _ONLY_DEVICE.get(self.name))
+        return device == 'auto' or own in (None, device.partition(':')[0])
 
-def candidates(model: Model) -> list[Candidate]:
+
+def candidates(model: Model, device: str = 'auto') -> list[Candidate]:
     """Return the runtimes that 'auto' tries for this model here, the fastest first.
 
     OpenVINO is not among them: in float32 it is as fast as ONNX Runtime within what machines and
     networks differ, and what runs should not depend on an extra that happens to be installed. Nor
     is torch2trt, which has nothing that TensorRT by itself has not.
+
+    Args:
+        model: what is to run.
+        device: where, one of ``DEVICES``.
 
     Raises:
         SegnodeError: there is none.
@@ -127,7 +142,13 @@ def candidates(model: Model) -> list[Candidate]:
             '(pip install onnxruntime)'
             + ('' if has_graph else ' and PyTorch (pip install torch onnx)')
         )
-    return found
+    there = [candidate for candidate in found if candidate.takes(device)]
+    if not there:
+        raise SegnodeError(
+            f'of the runtimes here none runs model {model.name} on {device}; there is '
+            + ', '.join(candidate.label for candidate in found)
+        )
+    return there
 
 
 def options_of(name: str) -> set[str]:
@@ -149,6 +170,10 @@ def _started(candidate: Candidate, model: Model, arguments: dict[str, Any]) -> R
     name = candidate.name
     cls = getattr(importlib.import_module(_CLASSES[name][0]), _CLASSES[name][1])
     known = options_of(name)
+    at_once = arguments.pop('at_once')
+    if at_once > 1 and 'batch' in known:
+        arguments.setdefault('batch', at_once)
+    arguments = _settled(name, known, model, arguments)
     unknown = sorted(set(arguments) - known)
     if unknown:
         raise SegnodeError(
@@ -172,6 +197,31 @@ def _started(candidate: Candidate, model: Model, arguments: dict[str, Any]) -> R
         name, candidate.reason, runtime.details, model.name, *runtime.input_size,
     )
     return runtime
+
+
+def _settled(
+    name: str, known: set[str], model: Model, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options without a device or precision that a runtime has no choice of.
+
+    Raises:
+        SegnodeError: it is another than that of the runtime.
+    """
+    left = dict(arguments)
+    if 'device' not in known:
+        device, own = left.pop('device', 'auto'), _ONLY_DEVICE.get(name)
+        if device not in ('auto', own):
+            raise SegnodeError(f'the {name} runtime runs on {own}, not on {device}')
+    if 'precision' not in known:
+        precision = left.pop('precision', 'auto')
+        converted = model.record.conversion.get('precision')
+        own = converted if converted in ('fp16', 'int8') else 'fp32'
+        if precision not in ('auto', own):
+            raise SegnodeError(
+                f'the {name} runtime computes in what its file is in, {own}, not in {precision}: '
+                'python -m training convert makes files in fp16 and int8'
+            )
+    return left
 
 
 def _cuda() -> bool:

@@ -152,6 +152,11 @@ def _reduction(call: Call) -> str:
     return '' if good else 'dim must be a number or a tuple, not negative'
 
 
+def _larger(call: Call) -> str:
+    pair = len(call.args) == 2 and all(isinstance(x, Tensor) for x in call.args)
+    return '' if pair else 'of other than two tensors'
+
+
 def _softmax(call: Call) -> str:
     return '' if isinstance(call.get('dim', 1), int) else 'no dim'
 
@@ -231,6 +236,7 @@ CONVERTED: dict[str, Condition] = {
     'Tensor.sum': _reduction,
     'torch.mean': _reduction,
     'Tensor.mean': _reduction,
+    'torch.max': _larger,
     'torch.clamp': _always,
     'Tensor.clamp': _always,
     'torch.ceil': _always,

@@ -155,6 +155,22 @@ def test_auto_takes_tensorrt_where_it_is_and_says_why(
     segmenter.close()
 
 
+def test_auto_keeps_to_the_device(jetson: Tensorrt) -> None:
+    model = small_model.model()
+    assert [c.label for c in candidates(model, 'cuda')] == ['tensorrt', 'onnx']
+    assert [c.label for c in candidates(model, 'cpu')] == ['onnx', 'pytorch on cpu']
+    assert [c.label for c in candidates(model, 'tensorrt')] == ['onnx']
+    runtime: Any = load_runtime(model, device='cpu')
+    assert runtime.name == 'onnx' and runtime.warning == '', 'what was not wanted has not failed'
+
+
+def test_auto_without_a_runtime_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, 'installed', lambda module: module == 'torch')
+    with pytest.raises(SegnodeError, match='none runs model fsffnet_small on cuda; there is '
+                                           'pytorch on cpu'):
+        load_runtime(small_model.model(), device='cuda')
+
+
 def test_auto_goes_on_when_the_gpu_fails(jetson: Tensorrt) -> None:
     image = small_model.frames(1)
     expected = load_runtime(small_model.model(), 'onnx', device='cpu').run(image).labels

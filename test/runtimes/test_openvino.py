@@ -108,8 +108,9 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         runtime.run(small_model.frames(1))
     with pytest.raises(SegnodeError, match="one of auto, fp32, bf16, not 'fp8'"):
         _load(precision='fp8')
-    with pytest.raises(SegnodeError, match="openvino runtime has no option 'device'"):
-        _load(device='gpu')
+    with pytest.raises(SegnodeError, match='openvino runtime runs on cpu, not on cuda'):
+        _load(device='cuda')
+    assert _load(device='cpu').name == 'openvino'
 
 
 def test_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,12 @@ def test_refusals() -> None:
                 load_runtime(model, name, input_size=size)  # type: ignore[arg-type]
     with pytest.raises(SegnodeError, match='cannot use the device'):
         load_runtime(model, 'pytorch', device='warp')
+    with pytest.raises(SegnodeError, match='its file is in, fp32, not in fp16: python -m'):
+        load_runtime(model, 'onnx', precision='fp16')
+    assert load_runtime(model, 'onnx', precision='fp32').name == 'onnx'
+    with pytest.raises(SegnodeError) as caught:
+        load_runtime(model, 'auto', device='cpu', precision='bf16')
+    assert str(caught.value).count('; ') == 1, 'a word of each of the two runtimes'
 
 
 @pytest.mark.parametrize('cores, expected', [(1, 1), (2, 1), (3, 2), (5, 4), (64, 4)])

@@ -89,6 +89,22 @@ def test_several_images_at_once_and_a_rest(release: str, machine: Machine) -> No
     assert cuda.leaks == []
 
 
+def test_images_that_will_come_together_go_through_together(machine: Machine) -> None:
+    cuda: Any = machine('8.6.1').cuda
+    images = small_model.frames(3)
+    runtime = load_runtime(small_model.model(), 'tensorrt', at_once=3, precision='fp32')
+    before = cuda.launches  # of whole batches
+    for count in (3, 1, 2):
+        labels = runtime.run(images[:count]).labels
+        assert (labels == expected(images[:count])).mean() > 0.999
+    assert cuda.launches == before + 1
+    asked: Any = load_runtime(
+        small_model.model(), 'tensorrt', at_once=3, batch=2, precision='fp32')
+    assert asked._engine.max_batch == 2
+    other = load_runtime(small_model.model(), 'onnx', at_once=3, device='cpu')
+    assert (other.run(images).labels == expected(images)).all()
+
+
 def test_confidence_and_coarser_labels(machine: Machine) -> None:
     machine('11.4.0')
     image = small_model.frames(1)
@@ -388,7 +404,7 @@ def test_a_graph_of_a_fixed_batch(machine: Machine, tmp_path: Path) -> None:
 @pytest.mark.parametrize('options, sentence', [
     ({'precision': 'bf16'}, 'precision of tensorrt must be one of auto, fp32, fp16, int8'),
     ({'batch': 0}, 'batch must be 1 to 16, not 0'), ({'batch': 17}, 'not 17'),
-    ({'workspace': -1}, 'workspace must be 0'), ({'device': 'cpu'}, "no option 'device'"),
+    ({'workspace': -1}, 'workspace must be 0'), ({'device': 'cpu'}, 'runs on cuda, not on cpu'),
 ])
 def test_options_that_are_none(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SegnodeError, match=sentence):

@@ -81,6 +81,9 @@ CAUGHT = {
     'pad': (Does(lambda x: F.pad(x, (1, 1, 1, 1))), 'F.pad'),
     'padding mode': (nn.Conv2d(4, 4, 3, padding=1, padding_mode='reflect'), 'F.pad'),
     'same': (nn.Conv2d(4, 4, 3, padding='same'), 'F.conv2d: padding by name'),
+    'largest of all': (Does(lambda x: torch.max(x)), 'torch.max: of other than two tensors'),
+    'largest of a dim': (
+        Does(lambda x: torch.max(x, 1)[0]), 'torch.max: of other than two tensors'),
     'no stride': (Does(lambda x: F.max_pool2d(x, 2)), 'F.max_pool2d: no stride'),
     'indices': (nn.MaxPool2d(2, return_indices=True), 'F.max_pool2d: return_indices'),
     'area': (
@@ -143,6 +146,7 @@ LET_THROUGH = {
                                .permute(0, 1, 3, 2))),
     'arithmetic': Does(lambda x: 1.0 - 2 * (x + 1) / 3 - torch.pow(x * x + 1.0, 0.75)),
     'reductions': Does(lambda x: torch.mean(x, dim=(2, 3), keepdim=True) + torch.sum(x, 1, True)),
+    'largest of two': Does(lambda x: torch.max(x, 1.0 - x)),
     'shapes': Does(
         lambda x: torch.stack([x, x], 4).reshape(-1, x.shape[1], x.size(2), 2 * x.shape[3])
         [:, 1:3, ::2].unsqueeze(1).expand(-1, 2, -1, -1, -1)),

@@ -13,7 +13,7 @@ pytest.importorskip('tqdm')
 
 from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
-from segnode.segmenter import Segmentation
+from segnode.segmenter import Segmentation, Segmenter
 import small_cityscapes
 import small_model
 from training.cli import main
@@ -204,9 +204,78 @@ def test_views_from_the_command_line(town, capsys):
     assert views['miou'] != plain['miou']
 
 
+def test_device_and_precision_are_taken_and_recorded(town, tmp_path, capsys):
+    pytest.importorskip('torch')
+    command = ('--model', small_cityscapes.stem(), '--data', 'cityscapes:val', '--root', town,
+               '--limit', 2, '--json')
+    page = tmp_path / 'a.html'
+    asked = ('--runtime', 'pytorch', '--device', 'cpu', '--precision', 'fp32')
+    told, plain = (json.loads(run(capsys, *command, *more).out) for more in (
+        (*asked, '--report', page), ('--runtime', 'pytorch', '--flip', '--device', 'cpu')))
+    assert told['inference']['runtime'] == 'pytorch'
+    assert told['inference']['device'] == 'cpu' and told['inference']['precision'] == 'fp32'
+    assert 'CPU' in told['inference']['details']
+    assert '<dt>asked of it</dt><dd>device cpu, precision fp32</dd>' in page.read_text()
+    assert plain['inference']['device'] == 'cpu' and 'precision' not in plain['inference']
+    auto = json.loads(run(capsys, *command, '--device', 'cpu', '--precision', 'fp32').out)
+    assert auto['inference']['runtime'] == 'onnx', 'whose file is in float32'
+
+
+def test_coarser_labels_are_compared_with_the_whole_truth(town, tmp_path, capsys):
+    pytest.importorskip('torch')
+    page = tmp_path / 'a.html'
+    told = json.loads(run(
+        capsys, '--model', small_cityscapes.stem(), '--data', 'cityscapes:val', '--root', town,
+        '--json', '--runtime', 'pytorch', '--labels-at', '1/8', '--save', tmp_path, '--report',
+        page).out)
+    assert told['inference']['labels_at'] == '1/8'
+    assert '<dt>labels at</dt><dd>1/8</dd>' in page.read_text()
+    pool, right, total = pool_of(town), 0, 0
+    segmenter = Segmenter.load(
+        small_cityscapes.stem(), runtime='pytorch', labels_at='1/8')
+    for index in range(5):
+        image, truth = pool.load(index)[:2]
+        labels = segmenter.segment(image).labels
+        assert labels.shape == (8, 16)
+        # The middle of each pixel of the truth lies in one pixel of the labels.
+        rows, columns = (
+            ((np.arange(side) + 0.5) * small / side).astype(int)
+            for side, small in zip(truth.shape, labels.shape))
+        large = labels[rows][:, columns]
+        saved = cv2.imread(str(tmp_path / f'{pool.key(index)}.png'), -1)
+        assert (saved == large).mean() > 0.999
+        right += int((large == truth)[truth < 19].sum())
+        total += int((truth < 19).sum())
+    assert told['pixel_accuracy'] == pytest.approx(right / total, abs=1e-3)
+
+
+def test_bfloat16_of_openvino(town, capsys):
+    pytest.importorskip('openvino', reason='OpenVINO, an extra, is not installed')
+    command = ('--model', f'{small_cityscapes.stem()}.onnx', '--data', 'cityscapes:val', '--root',
+               town, '--json', '--runtime', 'openvino')
+    halved, whole = (json.loads(run(capsys, *command, '--precision', precision).out)
+                     for precision in ('bf16', 'fp32'))
+    assert halved['inference']['precision'] == 'bf16'
+    assert whole['inference']['details'].endswith(', fp32')
+    if halved['inference']['details'].endswith(', fp32'):
+        pytest.skip('this processor has no bfloat16')
+    assert halved['confusion_matrix'] != whole['confusion_matrix']
+    assert halved['pixel_accuracy'] == pytest.approx(whole['pixel_accuracy'], abs=0.1)
+
+
 @pytest.mark.parametrize('arguments, words', [
     (('--runtime', 'onnx', '--flip'), 'only --runtime pytorch gives'),
     (('--scales', '1,x'), 'numbers above 0 with commas'),
+    (('--runtime', 'pytorch', '--device', 'cpu', '--precision', 'bf16'),
+     'PyTorch computes in fp32 on the CPU, not in bf16'),
+    (('--runtime', 'onnx', '--precision', 'bf16'),
+     'the onnx runtime computes in what its file is in, fp32, not in bf16'),
+    (('--runtime', 'onnx', '--workspace', '64'), "the onnx runtime has no option 'workspace'"),
+    (('--runtime', 'openvino', '--device', 'cuda'), 'openvino runtime runs on cpu, not on cuda'),
+    (('--runtime', 'tensorrt', '--device', 'cpu'), 'tensorrt runtime runs on cuda, not on cpu'),
+    (('--flip', '--labels-at', '1/4'), '--labels-at does not go with --scales'),
+    (('--flip', '--precision', 'fp16'), '--scales, --flip and --window are computed in fp32'),
+    (('--precision', 'fp8'), "invalid choice: 'fp8'"),
     (('--limit', '0'), 'whole number of 1 or more'),
     (('--processes', '-1'), 'whole number of 1 or more'),
     (('--window', '64'), 'not HEIGHTxWIDTH'),

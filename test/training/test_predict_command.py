@@ -35,6 +35,12 @@ def test_frames_of_datasets(rendered_camvid, tmp_path, capsys):
     assert main([*command[:4], str(image), '--out', str(tmp_path / 'desk')]) == 0
     assert (tmp_path / 'desk/val_1_labels.png').read_bytes() == (
         tmp_path / 'val_1_labels.png').read_bytes()
+    capsys.readouterr()
+    assert main(['predict', '--model', str(small_model.stem()), '--json', str(image),
+                 '--save', 'labels', '--out', str(tmp_path), '--runtime', 'pytorch', '--device',
+                 'cpu', '--precision', 'fp32']) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['runtime'] == 'pytorch' and 'CPU' in told['details']
 
 
 def test_several_datasets_and_a_limit(rendered_camvid, tmp_path, capsys):
@@ -50,6 +56,8 @@ def test_several_datasets_and_a_limit(rendered_camvid, tmp_path, capsys):
     ([], 'Give images or --data'),
     (['a.png', '--data', 'camvid:val'], 'one of the two'),
     (['--data', 'camvid:val', '--truth', '.'], '--data has its own truth'),
+    (['--data', 'rendered:val-2', '--runtime', 'pytorch', '--precision', 'fp16', '--device', 'cpu'
+      ], 'PyTorch computes in fp32 on the CPU, not in fp16'),
     (['--data', 'nosuch:val'], 'There is no dataset "nosuch"'),
 ])
 def test_what_does_not_go(arguments, words, capsys):

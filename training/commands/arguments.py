@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import re
 from typing import TYPE_CHECKING
 
-from segnode.commands.arguments import image_size
+from segnode.commands.arguments import add_runtime_options, image_size, runtime_options
 from segnode.errors import SegnodeError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--model', default='fsffnet',
                        help='name or path of a released model (default %(default)s)')
     group.add_argument('--runtime', default='auto', choices=RUNTIMES)
+    add_runtime_options(group)
     group.add_argument('--input-size', type=image_size, metavar='HxW',
                        help="size that the network works at (default: the model's own)")
     group.add_argument('--fit', default='model', choices=FIT_CHOICES,
@@ -89,7 +90,7 @@ def read_inference(given: argparse.Namespace) -> Inference:
     return Inference(
         model=given.model, runtime=given.runtime, input_size=given.input_size, fit=given.fit,
         threads=given.threads, samples=given.samples, scales=given.scales, flip=given.flip,
-        window=given.window, overlap=given.overlap,
+        window=given.window, overlap=given.overlap, options=runtime_options(given),
     )
 
 

@@ -17,7 +17,8 @@ The file made is an .onnx that runs without PyTorch and is found by name; its re
 converted, how, and what was measured. Labels and logits are compared with those of the model in
 float32 in the same runtime. With labelled frames the mean IoU is measured before and after. Below
 --min-agreement nothing is kept. int8 leaves convolutions in float until it costs no more mean IoU
-than --max-drop.
+than --max-drop: first those which, alone in int8, change most labels. The first convolution and
+the last ones always stay in float.
 """
 
 
@@ -65,6 +66,12 @@ def main(argv: list[str]) -> int:
     bounds.add_argument('--max-drop', type=fraction, default=MAX_DROP, metavar='SHARE',
                         help='of the mean IoU that int8 may cost, 0.01 is one point (default '
                         '%(default)s)')
+    bounds.add_argument('--keep-layers', nargs='+', default=[], metavar='NAME',
+                        help='convolutions that int8 leaves in float whatever they cost, by name, '
+                        '* for any part of one (a name that there is not lists all)')
+    bounds.add_argument('--rest', choices=('fp32', 'fp16'), default='fp32',
+                        help='what int8 leaves is in; fp16 for TensorRT 11 and TensorRT for RTX, '
+                        'which compute in the types of the file (default %(default)s)')
     parser.add_argument('--threads', type=whole_number, default=0, metavar='N',
                         help='on the CPU; 0 = default')
     parser.add_argument('--report', type=Path, action='append', default=[], metavar='FILE',
@@ -98,7 +105,7 @@ def main(argv: list[str]) -> int:
                          limit=given.limit),
         stem=given.out, input_size=given.input_size, batch=given.batch, calibration=calibration,
         min_agreement=given.min_agreement, max_drop=given.max_drop, threads=given.threads,
-        progress=not given.json,
+        keep=tuple(given.keep_layers), rest=given.rest, progress=not given.json,
     ))
     for path in given.report:
         report.write(path)

@@ -24,6 +24,8 @@ mapped to the model's classes.
 
 def main(argv: list[str]) -> int:
     """Score a released model on one or several splits, as it runs on a vehicle."""
+    from segnode.runtimes.base import LABELS_AT
+
     parser = argparse.ArgumentParser(
         prog='python -m training evaluate', description=main.__doc__, epilog=EPILOG
     )
@@ -40,6 +42,9 @@ def main(argv: list[str]) -> int:
                         help='frames are shared out among N processes and as many GPUs as there '
                         'are; the result is the same to the last bit')
     add_inference(parser)
+    parser.add_argument('--labels-at', default='image', choices=tuple(LABELS_AT),
+                        help='size at which the class is chosen: faster and coarser labels, which '
+                        'are enlarged and compared with the whole truth (default %(default)s)')
     out = parser.add_argument_group('results')
     out.add_argument('--json', action='store_true', help='print JSON')
     out.add_argument('--report', type=Path, metavar='FILE.html',
@@ -54,7 +59,7 @@ def main(argv: list[str]) -> int:
     if given.report and not given.report.resolve().parent.is_dir():
         raise SegnodeError(f'There is no folder {given.report.resolve().parent}.')
     data = [_spec(text, given.split) for text in given.data]
-    inference = read_inference(given)
+    inference = replace(read_inference(given), labels_at=given.labels_at)
     if given.processes > 1 and not inference.threads:
         threads = max(1, (os.cpu_count() or 1) // given.processes)
         inference = replace(inference, threads=threads)

@@ -4,8 +4,11 @@
 
 Written so that TensorRT's parser takes it and OpenVINO and ONNX Runtime run it: int8 values around
 zero (TensorRT takes no other zero point and no uint8), a scale per output channel of the weights,
-one for each input of a convolution, biases in float32 (TensorRT takes no int32 ones), and nothing
+one for each input of a convolution, biases in float (TensorRT takes no int32 ones), and nothing
 quantised behind a convolution, so that what follows it can still be fused to it.
+
+What is not in int8 is in float32, or in float16 for a TensorRT that computes in the types that the
+graph states: scales are of the type of what they scale, and so is what a convolution gives.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segnode.onnx_half import in_half_precision
 from segnode.runtimes.base import default_threads
 from segnode.runtimes.session import open_session
 from training.convert.graphs import initializers, with_outputs, with_shapes
@@ -22,6 +26,7 @@ from training.convert.graphs import initializers, with_outputs, with_shapes
 LARGEST = 127  # of int8, the same on both sides of zero
 SAMPLES = 4096  # values that are kept of each tensor of each frame
 TOGETHER = 2**28  # bytes of tensors that are looked at in one pass over the frames
+HALF_OPSET = 19  # the first whose QuantizeLinear and DequantizeLinear know float16
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,28 @@ def _least_error(seen: Range) -> float:
     return float(bounds[int(np.argmin(errors))])
 
 
+def in_half(content: bytes) -> bytes:
+    """Return the graph in float16, see ``in_half_precision``, such that it can be quantised.
+
+    Raises:
+        SegnodeError: see ``in_half_precision``.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    (opset,) = (entry.version for entry in model.opset_import if entry.domain in ('', 'ai.onnx'))
+    if opset < HALF_OPSET:
+        model = onnx.version_converter.convert_version(model, HALF_OPSET)
+        model.ir_version = max(model.ir_version, 9)  # that came with it
+    return in_half_precision(model.SerializeToString())
+
+
 def quantized(content: bytes, chosen: Iterable[Layer], bounds: Mapping[str, float]) -> bytes:
     """Return the graph with the layers chosen in int8, without its metadata.
 
     Args:
-        content: of the ``.onnx`` file.
-        chosen: of ``layers``.
+        content: of the ``.onnx`` file, in float32 or of ``in_half``.
+        chosen: of ``layers`` of this very graph.
         bounds: of each layer's input, see ``clipped_at``.
     """
     import onnx
@@ -203,12 +224,13 @@ def quantized(content: bytes, chosen: Iterable[Layer], bounds: Mapping[str, floa
         graph.initializer.append(numpy_helper.from_array(values, name))
         return name
 
-    def activation(name: str) -> str:
+    def activation(name: str, kind: np.dtype) -> str:
         """Put a pair of nodes behind a tensor, once; return the tensor that comes out."""
         out = f'{name}/int8/float'
         if name not in done:
             done.add(name)
-            scale = constant(f'{name}/scale', np.float32(max(bounds[name], 1e-9) / LARGEST))
+            scale = constant(f'{name}/scale', rounded_up(
+                np.float32(max(bounds[name], 1e-9) / LARGEST), kind))
             zero = constant(f'{name}/zero', np.int8(0))
             made.append(helper.make_node(
                 'QuantizeLinear', [name, scale, zero], [f'{name}/int8'], f'{name}/quantize'))
@@ -220,7 +242,7 @@ def quantized(content: bytes, chosen: Iterable[Layer], bounds: Mapping[str, floa
         out = f'{name}/int8/float'
         if name not in done:
             done.add(name)
-            values, scales = quantized_weight(numpy_helper.to_array(constants[name]))
+            values, scales = quantized_weight(weights[name])
             made.append(helper.make_node(
                 'DequantizeLinear',
                 [constant(f'{name}/int8', values), constant(f'{name}/scale', scales),
@@ -229,10 +251,15 @@ def quantized(content: bytes, chosen: Iterable[Layer], bounds: Mapping[str, floa
             ))
         return out
 
+    weights = {
+        layer.weight: numpy_helper.to_array(constants[layer.weight])
+        for layer in by_name.values()
+    }
     for node in graph.node:
         layer = by_name.get(node.name)
         if layer is not None:
-            node.input[0], node.input[1] = activation(layer.input), weight(layer.weight)
+            kind = weights[layer.weight].dtype
+            node.input[0], node.input[1] = activation(layer.input, kind), weight(layer.weight)
         made.append(node)
     del graph.node[:]
     graph.node.extend(made)
@@ -245,9 +272,22 @@ def quantized(content: bytes, chosen: Iterable[Layer], bounds: Mapping[str, floa
 
 
 def quantized_weight(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round weights (out, ...) to int8 of -127 to 127; returns them and float32 scales (out,)."""
-    largest = np.abs(values.reshape(len(values), -1)).max(1)
-    scales = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
+    """Round weights (out, ...) to int8 of -127 to 127; returns them, and scales (out,).
+
+    Args:
+        values: float32 or float16; the scales are of the same type.
+    """
+    wide = values.astype(np.float32)
+    largest = np.abs(wide.reshape(len(wide), -1)).max(1)
+    exact = np.where(largest > 0, largest / np.float32(LARGEST), np.float32(1.0))
+    scales = rounded_up(exact.astype(np.float32), values.dtype)
     shape = (-1, *[1] * (values.ndim - 1))
-    rounded = np.round(values / scales.reshape(shape))
+    rounded = np.round(wide / scales.astype(np.float32).reshape(shape))
     return np.clip(rounded, -LARGEST, LARGEST).astype(np.int8), scales
+
+
+def rounded_up(scales: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Return float32 scales in a type, no smaller than they are, so that nothing is cut off."""
+    narrow = np.asarray(scales).astype(kind)
+    return np.where(
+        narrow.astype(np.float32) < scales, np.nextafter(narrow, np.array(np.inf, kind)), narrow)

@@ -102,9 +102,10 @@ class Report:
                          f'{"gained" if drop < 0 else "lost"}, on {self.data_frames} frames of '
                          f'{self.data}'))
         if 'int8_layers' in self.facts:
-            kept = self.facts['float_layers']
-            rows.append(('convolutions', '', f'{self.facts["int8_layers"]} in int8, {len(kept)} '
-                         'more could be and are not'))
+            left, kept = len(self.facts['float_layers']), len(self.facts['kept_layers'])
+            rows.append(('convolutions', '', f'{self.facts["int8_layers"]} in int8, {left} more '
+                         'could be and are not' + f', {kept} were kept out' * bool(kept)
+                         + f'; the rest is in {self.facts["rest"]}'))
         if 'engine' in self.facts:
             engine = self.facts['engine']
             rows.append((
@@ -113,6 +114,7 @@ class Report:
                 f'{engine["build_seconds"]:.1f} s by {engine["builder"]}',
             ))
         rows.append(('made in', '', f'{self.convert_seconds:.1f} s'))
+        rows.append(('measured in', '', self.facts['measured_in']))
         return rows
 
     def text(self) -> str:
@@ -133,10 +135,10 @@ class Report:
             '', f'| {" | ".join(head)} |', '|' + '---|' * len(head),
             *(f'| {" | ".join(row)} |' for row in rows), '',
         ]
-        left = self.facts.get('float_layers')
-        if left:
-            lines += ['Left in float, the most costly first:', '',
-                      *(f'- `{name}`' for name in left), '']
+        for key, title in (('float_layers', 'Left in float, the most costly first:'),
+                           ('kept_layers', 'Kept in float, as was asked for:')):
+            if self.facts.get(key):
+                lines += [title, '', *(f'- `{name}`' for name in self.facts[key]), '']
         return '\n'.join(lines)
 
     def write(self, path: Path) -> None:

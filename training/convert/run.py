@@ -29,7 +29,7 @@ from segnode.segmenter import Segmenter
 from training.convert.compare import compare, Comparison
 from training.convert.frames import Frames
 from training.convert.report import Report
-from training.convert.targets import find_target, Job, Made, OnnxTarget
+from training.convert.targets import find_target, Job, OnnxTarget
 from training.convert.torch2trt import convert_torch2trt
 from training.datasets.source import refuse_overlap
 from training.evaluate import evaluate
@@ -56,6 +56,9 @@ class Options:
         min_agreement: share of equal labels below which nothing is kept; by default
             ``MIN_AGREEMENT`` of the precision.
         max_drop: of the mean IoU that int8 may cost, 0..1.
+        keep: names of convolutions that int8 leaves in float whatever they cost, ``*`` for any
+            part of one.
+        rest: 'fp32' or 'fp16': what int8 leaves is in.
         threads: on the CPU; 0 = default.
         progress: show bars.
     """
@@ -68,6 +71,8 @@ class Options:
     fit: str = 'stretch'
     min_agreement: float | None = None
     max_drop: float = MAX_DROP
+    keep: tuple[str, ...] = ()
+    rest: str = 'fp32'
     threads: int = 0
     progress: bool = True
 
@@ -80,7 +85,7 @@ def convert(model: Model, target: str, precision: str, options: Options) -> Repo
             written; nothing is left behind then.
     """
     maker = find_target(target, precision)
-    _check(model, precision, options)
+    _check(model, maker, precision, options)
     if target == 'torch2trt':
         return convert_torch2trt(
             model, precision, options, _least(precision, options), ROUNDS, COMPARED)
@@ -96,12 +101,20 @@ def _least(precision: str, options: Options) -> float:
     return MIN_AGREEMENT[precision] if given is None else given
 
 
-def _check(model: Model, precision: str, options: Options) -> None:
+def _check(model: Model, maker: OnnxTarget, precision: str, options: Options) -> None:
     if model.record.conversion:
         source = model.record.conversion.get('model', 'what it was converted from')
         raise SegnodeError(f'model {model.name} is a conversion itself: convert {source}')
     if precision != 'int8':
+        if options.keep or options.rest != 'fp32':
+            raise SegnodeError(
+                f'--keep-layers and --rest say what int8 leaves in float, not {precision}')
         return
+    if options.rest not in maker.rests:
+        raise SegnodeError(
+            f'what int8 leaves is in {" or ".join(maker.rests)} for {maker.name}, not in '
+            f'{options.rest}'
+        )
     if options.calibration is None:
         raise SegnodeError(
             'int8 takes its ranges from real frames: name some with --calibrate DATASET:SPLIT or '
@@ -128,41 +141,43 @@ class _Conversion:
         self.job = Job(
             content, precision, size, batch=options.batch, fit=options.fit,
             calibration=options.calibration, drop_of=self._drop, max_drop=options.max_drop,
-            threads=options.threads,
+            keep=options.keep, rest=options.rest, threads=options.threads,
         )
-        self.miou_before: float | None = None
+        self._searched_before: float | None = None
 
     def run(self) -> Report:
         data = self.options.data
-        if data.labelled:
-            self.miou_before = self._miou(self.content, 'fp32')
         start = time.monotonic()
         made = self.maker.make(self.job)
         seconds = time.monotonic() - start
-        comparison = compare(
-            self.maker.labeller(self.content, 'fp32'),
-            self.maker.labeller(made.content, self.precision),
-            data.spread(COMPARED).images(self.size, self.options.fit),
-        )
-        least = _least(self.precision, self.options)
-        if comparison.agreement < least:
-            raise SegnodeError(
-                f'nothing is kept: {comparison.agreement:.3%} of the pixels have the same label '
-                f'as before, less than {least:.3%} (--min-agreement)'
-            )
-        after = self._miou(made.content, self.precision) if data.labelled else None
-        record = self._record(made, comparison, after)
-        final = self._file(made.content, record)
-        draft = self._draft(final)
-        before = self._draft(self._file(self.content, self._plain_record('fp32')))
-        runtimes = {name: self.maker.load(one, self.job)
-                    for name, one in (('before', before), ('after', draft))}
+        runtimes: dict[str, Runtime] = {}
         try:
+            for name, content, precision in (
+                ('before', self.content, 'fp32'), ('after', made.content, self.precision),
+            ):
+                runtimes[name] = self.maker.load(self._draft(content, precision), self.job)
+            comparison = compare(
+                self.maker.labeller(self.content, 'fp32', runtimes['before']),
+                self.maker.labeller(made.content, self.precision, runtimes['after']),
+                data.spread(COMPARED).images(self.size, self.options.fit),
+            )
+            least = _least(self.precision, self.options)
+            if comparison.agreement < least:
+                raise SegnodeError(
+                    f'nothing is kept: {comparison.agreement:.3%} of the pixels have the same '
+                    f'label as before, less than {least:.3%} (--min-agreement)'
+                )
+            miou = {name: self._miou(one) if data.labelled else None
+                    for name, one in runtimes.items()}
+            self._check_drop(miou['before'], miou['after'])
             milliseconds = self._milliseconds(runtimes)
             details = {name: runtime.details for name, runtime in runtimes.items()}
+            facts = {**made.facts, **self.maker.facts(runtimes['after'], self.job)}
         finally:
             for runtime in runtimes.values():
                 runtime.close()
+        final = self._file(
+            made.content, self._record(facts, comparison, miou['before'], miou['after']))
         path = self._stem().with_name(self._stem().name + '.onnx')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,26 +189,41 @@ class _Conversion:
             input_size=self.size, batch=self.options.batch, file=path,
             bytes_before=len(self.content), bytes_after=len(final),
             convert_seconds=round(seconds, 1), data=data.name, data_frames=len(data),
-            comparison=comparison, miou_before=self.miou_before, miou_after=after,
-            milliseconds=milliseconds, details=details, facts=made.facts, machine=machine(),
+            comparison=comparison, miou_before=miou['before'], miou_after=miou['after'],
+            milliseconds=milliseconds, details=details, facts=facts, machine=machine(),
         )
 
     def _drop(self, content: bytes) -> float:
-        assert self.miou_before is not None
-        return self.miou_before - self._miou(content, self.precision)
+        """Return the drop of the mean IoU of a draft."""
+        if self._searched_before is None:
+            self._searched_before = self._searched(self.content, 'fp32')
+        return self._searched_before - self._searched(content, self.precision)
 
-    def _miou(self, content: bytes, precision: str) -> float:
+    def _searched(self, content: bytes, precision: str) -> float:
+        runtime = self.maker.load_for_search(self._draft(content, precision), self.job)
+        try:
+            return self._miou(runtime)
+        finally:
+            runtime.close()
+
+    def _check_drop(self, before: float | None, after: float | None) -> None:
+        """Refuse int8 that costs too much where it is measured, if not where it was searched."""
+        if self.precision != 'int8' or before is None or after is None:
+            return
+        most = self.options.max_drop
+        if before - after > most:
+            raise SegnodeError(
+                f'nothing is kept: int8 costs {100 * (before - after):.2f} points of mean IoU, '
+                f'more than the {100 * most:.2f} that --max-drop allows'
+            )
+
+    def _miou(self, runtime: Runtime) -> float:
         """Return the mean IoU on the data, 0..1, by the call that a vehicle makes."""
         data = self.options.data
         assert data.pool is not None
-        record = self._plain_record(precision)
-        runtime = self.maker.load(self._draft(self._file(content, record)), self.job)
         segmenter = Segmenter(self.model, runtime, self.options.fit)
-        try:
-            return evaluate(
-                segmenter, data.pool, indices=data.indices, progress=self.options.progress).miou
-        finally:
-            segmenter.close()
+        return evaluate(
+            segmenter, data.pool, indices=data.indices, progress=self.options.progress).miou
 
     def _plain_record(self, precision: str) -> ModelRecord:
         """Return a record for a file that is only measured; it names what it is measured in."""
@@ -203,7 +233,8 @@ class _Conversion:
         return replace(self.model.record, input_size=self.size, training=training)
 
     def _record(
-        self, made: Made, comparison: Comparison, miou: float | None
+        self, facts: dict[str, Any], comparison: Comparison, before: float | None,
+        miou: float | None,
     ) -> ModelRecord:
         data = self.options.data
         conversion: dict[str, Any] = {
@@ -215,16 +246,16 @@ class _Conversion:
             **{name: value for name, value in comparison.to_dict().items() if name != 'frames'},
             'date': datetime.date.today().isoformat(),
             'versions': versions('segnode', 'onnx', 'onnxruntime'),
-            **made.facts,
+            **facts,
         }
         training = dict(self.model.record.training)
         # What was measured of the model that it comes from is not true of this one.
         training.pop('miou', None)
         training.pop('class_iou', None)
-        if miou is not None and self.miou_before is not None:
-            conversion['miou_before'] = self.miou_before
+        if miou is not None and before is not None:
+            conversion['miou_before'] = before
             conversion['miou_after'] = miou
-            conversion['miou_drop'] = self.miou_before - miou
+            conversion['miou_drop'] = before - miou
             if data.whole and data.pool is not None:
                 split = '+'.join(source.split for source in data.pool.sources)
                 training['miou'] = {split: miou}
@@ -239,10 +270,10 @@ class _Conversion:
             'segnode_versions': json.dumps(versions('segnode', 'onnx')),
         })
 
-    def _draft(self, content: bytes) -> Model:
-        """Return a model of a file that lies in the folder for drafts."""
+    def _draft(self, content: bytes, precision: str) -> Model:
+        """Return a model of a graph that lies in the folder for drafts."""
         path = Path(tempfile.mkdtemp(dir=self.folder)) / f'{self.model.name}.onnx'
-        path.write_bytes(content)
+        path.write_bytes(self._file(content, self._plain_record(precision)))
         return Model.load(path)
 
     def _stem(self) -> Path:
@@ -252,6 +283,8 @@ class _Conversion:
         if folder is None:
             raise SegnodeError('this user has no home to write to: name a file with --out')
         name = f'{self.model.name}_{self.precision}'
+        if self.options.rest != 'fp32':
+            name += f'_{self.options.rest}'
         if self.size != self.model.record.input_size:
             name += f'_{self.size[0]}x{self.size[1]}'
         return folder / 'segnode' / 'weights' / name

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 import logging
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.convert.frames import Frames
 from training.convert.quantize import (
     calibrate,
     clipped_at,
+    in_half,
     Layer,
     layers,
     METHODS,
@@ -38,6 +40,7 @@ class Quantized:
         method: how the ranges were chosen, one of ``METHODS``.
         layers: how many convolutions are in int8.
         float_layers: names of those that could be and were left in float, the most costly first.
+        kept_layers: names of those that were to be left in float whatever they cost.
         drop: of the mean IoU that this was settled with.
     """
 
@@ -45,6 +48,7 @@ class Quantized:
     method: str
     layers: int
     float_layers: tuple[str, ...]
+    kept_layers: tuple[str, ...]
     drop: float
 
 
@@ -55,6 +59,9 @@ def search(
     fit: str,
     drop_of: Callable[[bytes], float],
     max_drop: float,
+    *,
+    keep: Sequence[str] = (),
+    rest: str = 'fp32',
 ) -> Quantized:
     """Bring as many convolutions to int8 as the bound allows.
 
@@ -69,11 +76,14 @@ def search(
         fit: how frames are brought to it.
         drop_of: (content of an ``.onnx`` file) -> measured drop of the mean IoU, 0..1.
         max_drop: 0..1.
+        keep: names of convolutions that stay in float in any case; ``*`` stands for any part.
+        rest: what is not in int8 is in, 'fp32' or 'fp16'; ``drop_of`` is given graphs in it.
 
     Raises:
-        SegnodeError: even with one layer left it drops by more; or a frame is unreadable.
+        SegnodeError: even with one layer left it drops by more; nothing is called as ``keep``
+            says; a frame is unreadable; or the graph cannot be in float16.
     """
-    found = layers(content)
+    found, kept = _told_apart(layers(content), keep)
     images = list(frames.images(size, fit))
     ranges = calibrate(content, [layer.input for layer in found], images)
     # After a global pooling there is next to nothing to compute, and much to lose.
@@ -84,13 +94,18 @@ def search(
     judge = _Judge(content, judged)
     method, bounds = _best_method(content, found, ranges, judge)
 
+    whole = content if rest == 'fp32' else in_half(content)
+    twins = {layer.name: layer for layer in layers(whole)}  # their tensors may be called otherwise
+    whole_bounds = {twins[layer.name].input: bounds[layer.input] for layer in found}
+
     def made(left_out: Sequence[Layer]) -> bytes:
-        return quantized(content, [one for one in found if one not in left_out], bounds)
+        return quantized(
+            whole, [twins[one.name] for one in found if one not in left_out], whole_bounds)
 
     drop = drop_of(made(()))
     _LOG.info('int8: all %d layers cost %.2f points of mean IoU', len(found), 100 * drop)
     if drop <= max_drop:
-        return Quantized(made(()), method, len(found), (), drop)
+        return Quantized(made(()), method, len(found), (), kept, drop)
     order = _by_cost(content, found, bounds, judge)
     drops = {0: drop}
     few, many = 0, 1  # too few left out, and as many as are tried next
@@ -116,8 +131,23 @@ def search(
         else:
             few = middle
     left = order[:many]
-    return Quantized(made(left), method, len(found) - many, tuple(one.name for one in left),
+    return Quantized(made(left), method, len(found) - many, tuple(one.name for one in left), kept,
                      drops[many])
+
+
+def _told_apart(
+    found: Sequence[Layer], keep: Sequence[str]
+) -> tuple[list[Layer], tuple[str, ...]]:
+    """Return the layers that may be in int8, and the names of those that are kept out of it."""
+    names = [layer.name for layer in found]
+    for pattern in keep:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise SegnodeError(
+                f'no convolution that could be in int8 is called {pattern}; there are '
+                f'{", ".join(names)}'
+            )
+    kept = [name for name in names if any(fnmatchcase(name, pattern) for pattern in keep)]
+    return [layer for layer in found if layer.name not in kept], tuple(kept)
 
 
 class _Judge:

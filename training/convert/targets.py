@@ -16,6 +16,7 @@ from segnode.errors import SegnodeError
 from segnode.model import Model
 from segnode.onnx_half import in_half_precision
 from segnode.runtimes import load_runtime, Runtime
+from segnode.runtimes.session import nvidia_driver
 from segnode.runtimes.tensorrt_build import build_plan
 from segnode.runtimes.tensorrt_versions import BuildOptions, find_tensorrt, library
 from training.convert.compare import Labeller, labeller
@@ -37,6 +38,8 @@ class Job:
         calibration: frames that int8's ranges are taken from; None for other precisions.
         drop_of: (content of an ``.onnx`` file) -> measured drop of the mean IoU, 0..1.
         max_drop: of it that int8 may cost.
+        keep: names of convolutions that int8 leaves in float, ``*`` for any part of one.
+        rest: 'fp32' or 'fp16': what int8 leaves is in.
         threads: on the CPU; 0 = default.
     """
 
@@ -48,6 +51,8 @@ class Job:
     calibration: Frames | None = None
     drop_of: Callable[[bytes], float] | None = None
     max_drop: float = 0.0
+    keep: tuple[str, ...] = ()
+    rest: str = 'fp32'
     threads: int = 0
 
 
@@ -69,6 +74,7 @@ class OnnxTarget:
 
     name = 'onnx'
     precisions: tuple[str, ...] = ('fp32', 'fp16', 'int8')
+    rests: tuple[str, ...] = ('fp32', 'fp16')  # that what int8 leaves may be in
     runtime = 'onnx'
 
     def check(self) -> None:
@@ -88,13 +94,32 @@ class OnnxTarget:
             return _int8(job)
         return Made(job.content)
 
-    def labeller(self, content: bytes, precision: str) -> Labeller:
-        """Return what runs the graph and gives its logits."""
+    def labeller(self, content: bytes, precision: str, runtime: Runtime) -> Labeller:
+        """Return what runs the graph and gives its logits.
+
+        Args:
+            content: of the ``.onnx`` file.
+            precision: that it is to be run in.
+            runtime: the same graph as ``load`` loaded it.
+        """
         return labeller(content)
 
     def load(self, model: Model, job: Job) -> Runtime:
-        """Load what was made as a vehicle does, on the CPU."""
+        """Load what was made as it is to be measured: on a vehicle's terms, on the CPU."""
+        return self.load_for_search(model, job)
+
+    def load_for_search(self, model: Model, job: Job) -> Runtime:
+        """Load one of many drafts whose mean IoU decides on the next one."""
         return load_runtime(model, 'onnx', threads=job.threads, device='cpu')
+
+    def facts(self, runtime: Runtime, job: Job) -> dict[str, Any]:
+        """Return what is known of what was made once it is loaded.
+
+        Args:
+            runtime: of what was made.
+            job: that it was made for.
+        """
+        return {'measured_in': runtime.details}
 
 
 class OpenVinoTarget(OnnxTarget):
@@ -102,6 +127,7 @@ class OpenVinoTarget(OnnxTarget):
 
     name = 'openvino'
     precisions = ('fp32', 'bf16', 'int8')
+    rests = ('fp32',)
     runtime = 'openvino'
 
     def check(self) -> None:
@@ -109,7 +135,7 @@ class OpenVinoTarget(OnnxTarget):
         super().check()
         require('openvino', 'converting to openvino')
 
-    def labeller(self, content: bytes, precision: str) -> Labeller:
+    def labeller(self, content: bytes, precision: str, runtime: Runtime) -> Labeller:
         """Return what runs the graph in OpenVINO and gives its logits."""
         openvino = require('openvino', 'converting to openvino')
         compiled = openvino.Core().compile_model(
@@ -124,7 +150,7 @@ class OpenVinoTarget(OnnxTarget):
 
         return run
 
-    def load(self, model: Model, job: Job) -> Runtime:
+    def load_for_search(self, model: Model, job: Job) -> Runtime:
         """Load what was made as a vehicle does."""
         return load_runtime(model, 'openvino', threads=job.threads)
 
@@ -133,7 +159,9 @@ class TensorRtTarget(OnnxTarget):
     """An ``.onnx`` file that TensorRT is known to build an engine of.
 
     Engines do not travel: what is kept is the graph, in the types that a strongly typed TensorRT
-    computes in. Its labels and its milliseconds are those of ONNX Runtime.
+    computes in. Where there is a GPU its labels, mean IoU and milliseconds are the engine's;
+    elsewhere they are those of ONNX Runtime, and the report says so: TensorRT for RTX builds an
+    engine without a GPU, but none runs it. Logits are ONNX Runtime's in both cases.
     """
 
     name = 'tensorrt'
@@ -144,8 +172,10 @@ class TensorRtTarget(OnnxTarget):
         find_tensorrt()
 
     def make(self, job: Job) -> Made:
-        """Make the graph and build an engine of it."""
+        """Make the graph, and build an engine of it where there is no GPU to load one."""
         made = super().make(job)
+        if nvidia_driver():
+            return made
         shape = (job.batch, *job.size, 3)
         plan = build_plan(
             made.content, {'image': (shape, shape, shape)},
@@ -159,6 +189,43 @@ class TensorRtTarget(OnnxTarget):
                 'bytes': len(plan.content), 'build_seconds': round(plan.seconds, 2),
             },
         })
+
+    def labeller(self, content: bytes, precision: str, runtime: Runtime) -> Labeller:
+        """Return what gives the labels of the engine where there is one."""
+        in_onnx_runtime = labeller(content)
+        if runtime.name != 'tensorrt':
+            return in_onnx_runtime
+
+        def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+            images = np.repeat(image, runtime.batch or 1, 0)
+            return runtime.run(images).labels[:1], in_onnx_runtime(image)[1]
+
+        return run
+
+    def load(self, model: Model, job: Job) -> Runtime:
+        """Load the engine where there is a GPU."""
+        if not nvidia_driver():
+            return self.load_for_search(model, job)
+        precision = str(model.record.conversion.get('precision', 'fp32'))
+        return load_runtime(
+            model, 'tensorrt', threads=job.threads, precision=precision, batch=job.batch)
+
+    def facts(self, runtime: Runtime, job: Job) -> dict[str, Any]:
+        """Return what was measured, and where there is a GPU the engine."""
+        if runtime.name != 'tensorrt':
+            return {
+                'measured_in': f'{runtime.details}, for want of a GPU: the engine was built and '
+                'never run',
+            }
+        known: Any = runtime
+        return {
+            'measured_in': f'{runtime.details}; logits in ONNX Runtime',
+            'engine': {
+                'batch': job.batch,
+                **{name: known.facts[name]
+                   for name in ('builder', 'layers', 'bytes', 'build_seconds')},
+            },
+        }
 
 
 class Torch2trtTarget(OnnxTarget):
@@ -206,7 +273,8 @@ def _int8(job: Job) -> Made:
         raise TypeError('int8 takes calibration frames and a measure of what it costs')
     start = time.monotonic()
     found = search(
-        job.content, job.calibration, job.size, job.fit, job.drop_of, job.max_drop)
+        job.content, job.calibration, job.size, job.fit, job.drop_of, job.max_drop,
+        keep=job.keep, rest=job.rest)
     return Made(found.content, {
         'calibration': {
             'data': job.calibration.name, 'frames': len(job.calibration),
@@ -214,5 +282,7 @@ def _int8(job: Job) -> Made:
         },
         'int8_layers': found.layers,
         'float_layers': list(found.float_layers),
+        'kept_layers': list(found.kept_layers),
+        'rest': job.rest,
         'search_seconds': round(time.monotonic() - start, 1),
     })

@@ -82,7 +82,7 @@ def convert_torch2trt(
             miou_after=mious['after'],
             milliseconds={n: t.summary()['median_ms'] for n, t in times.items()},
             details={name: runtime.details for name, runtime in runtimes.items()},
-            facts={'engine': {
+            facts={'measured_in': runtimes['after'].details, 'engine': {
                 'builder': facts['builder'], 'batch': batch, 'layers': facts['layers'],
                 'bytes': facts['bytes'], 'build_seconds': facts['build_seconds'],
             }},

@@ -10,6 +10,7 @@ import math
 import cv2
 import numpy as np
 
+from segnode.fitting import at_size
 from segnode.labels import LabelSet
 from segnode.pictures import color_picture, error_picture
 from training.datasets.source import Pool
@@ -63,7 +64,7 @@ def _figure(
     score: FrameScore, segmenter: Segments, pool: Pool, labels: LabelSet
 ) -> Markup:
     image, truth = pool.load(score.index)
-    predicted = segmenter.segment(image).labels
+    predicted = at_size(segmenter.segment(image).labels, truth.shape)
     pictures = {
         'image': (image, False),
         'truth': (color_picture(truth, labels), True),

@@ -57,8 +57,12 @@ def facts_section(model: Model, inference: Mapping[str, Any], result: Evaluation
         ('data', ', '.join(result.data)),
         ('frames', f'{result.frames:,}'),
         ('runtime', f'{inference["runtime"]} ({inference["details"]})'),
+        ('asked of it', ', '.join(
+            f'{name.replace("_", " ")} {inference[name]}'
+            for name in ('device', 'precision', 'dla_core', 'workspace') if name in inference)),
         ('network sees', _seen(inference)),
         ('fit', inference['fit']),
+        ('labels at', inference.get('labels_at')),
         ('scales', ', '.join(f'{s:g}' for s in inference.get('scales', []))),
         ('mirror image', 'averaged in' if inference.get('flip') else ''),
         ('Monte Carlo', f'{inference["samples"]} passes' if 'samples' in inference else ''),

@@ -116,6 +116,35 @@ def test_int8_is_never_unmeasured(given: tuple[str, ...], sentence: str, capsys:
     assert sentence in capsys.readouterr().err
 
 
+def test_int8_with_the_rest_in_float16(
+    tmp_path: Path, capsys: Any, rendered_camvid: Path
+) -> None:
+    """Measured in that form; some convolutions are kept out of it by name."""
+    assert _convert(
+        '--to', 'onnx', '--precision', 'int8', '--calibrate', 'camvid:train', '--frames', 2,
+        '--data', 'camvid:val', '--limit', 2, '--root', rendered_camvid, '--max-drop', 0.5,
+        '--min-agreement', 0.3, '--rest', 'fp16', '--keep-layers', '/network/expand*',
+        '--report', tmp_path / 'a.md', '--json',
+    ) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told['rest'] == 'fp16' and len(told['kept_layers']) > 5
+    assert all(name.startswith('/network/expand') for name in told['kept_layers'])
+    assert told['miou_drop'] == pytest.approx(told['miou_before'] - told['miou_after'])
+    model = Model.load('fsffnet_small_int8_fp16')
+    assert str(model.onnx_path) == told['file']
+    assert model.record.conversion['kept_layers'] == told['kept_layers']
+    assert told['bytes_after'] < 0.5 * told['bytes_before']
+    page = (tmp_path / 'a.md').read_text()
+    assert 'were kept out; the rest is in fp16' in page and 'as was asked for:' in page
+
+
+def test_what_is_for_int8_alone(capsys: Any) -> None:
+    assert _convert('--to', 'onnx', '--precision', 'fp16', '--rest', 'fp16') == 1
+    assert '--rest say what int8 leaves in float, not fp16' in capsys.readouterr().err
+    assert _convert('--to', 'onnx', '--keep-layers', 'x') == 1
+    assert '--keep-layers and --rest' in capsys.readouterr().err
+
+
 def test_another_size(tmp_path: Path, capsys: Any) -> None:
     """In float32; the labels are those of the size's own export."""
     assert _convert('--to', 'onnx', '--input-size', '128x128') == 0
@@ -180,7 +209,39 @@ def test_an_engine_is_built_of_it(tmp_path: Path, capsys: Any) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told['engine']['batch'] == 2 and told['engine']['layers'] > 200
     assert told['engine']['bytes'] > 1e6
-    assert Model.load('fsffnet_small_fp16').record.conversion['engine'] == told['engine']
+    record = Model.load('fsffnet_small_fp16').record
+    assert record.conversion['engine'] == told['engine']
+    assert told['measured_in'] == record.conversion['measured_in'] == (
+        f'{told["details"]["after"]}, for want of a GPU: the engine was built and never run')
+    assert told['details']['after'].startswith('ONNX Runtime ')
+
+
+def test_where_there_is_a_gpu_the_engine_is_measured(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, rendered_camvid: Path
+) -> None:
+    """With a stand-in that runs the graph in ONNX Runtime and says that it is TensorRT."""
+    from standin_gpu import Cuda, Tensorrt
+
+    tensorrt = Tensorrt('10.3.0', Cuda(), real=True)
+    monkeypatch.setattr('segnode.runtimes.cuda_driver._load', lambda: tensorrt.cuda)
+    monkeypatch.setattr('segnode.runtimes.tensorrt.find_tensorrt', lambda: tensorrt)
+    monkeypatch.setattr(targets, 'find_tensorrt', lambda: tensorrt)
+    monkeypatch.setattr(targets, 'nvidia_driver', lambda: True)
+    given = ('--to', 'tensorrt', '--data', 'camvid:val', '--limit', 2, '--root', rendered_camvid)
+    assert _convert(*given, '--precision', 'fp16') == 0
+    told = capsys.readouterr().out
+    assert 'measured in  ' in told and 'TensorRT 10.3.0, Stand-in GPU, fp16' in told
+    assert '; logits in ONNX Runtime' in told and 'logits off by' in told
+    record = Model.load('fsffnet_small_fp16').record
+    assert record.conversion['engine']['builder'] == 'tensorrt 10.3.0'
+    assert record.conversion['agreement'] > 0.99
+    monkeypatch.setattr('training.convert.run._Conversion._drop', lambda self, content: 0.0)
+    monkeypatch.setattr('training.convert.run._Conversion._miou', lambda self, runtime: (
+        0.5 if runtime.details.endswith('int8, CUDA graph') else 0.6))
+    assert _convert(*given, '--precision', 'int8', '--calibrate', 'camvid:train', '--frames', 2,
+                    '--min-agreement', 0.1) == 1
+    assert 'nothing is kept: int8 costs 10.00 points of mean IoU' in capsys.readouterr().err
+    assert tensorrt.cuda is not None and tensorrt.cuda.leaks == []
 
 
 def test_comparing() -> None:

@@ -22,11 +22,13 @@ from training.convert.graphs import LOGITS, with_logits, with_outputs  # noqa: E
 from training.convert.quantize import (  # noqa: E402
     calibrate,
     clipped_at,
+    in_half,
     Layer,
     layers,
     quantized,
     quantized_weight,
     Range,
+    rounded_up,
 )
 
 RNG = np.random.default_rng(0)
@@ -141,6 +143,47 @@ def test_the_graph_computes_what_numpy_does() -> None:
     assert np.abs(b - c).max() > 1e-3
 
 
+def test_scales_in_float16_cut_nothing_off() -> None:
+    exact = np.float32([0.1, 1e-3, 3e-6, 1e-9, 1.0])
+    scales = rounded_up(exact, np.dtype(np.float16))
+    assert scales.dtype == np.float16 and (scales.astype(np.float32) >= exact).all()
+    assert (scales[:3].astype(np.float32) < exact[:3] * 1.02).all() and scales[4] == 1
+    assert (rounded_up(exact, np.dtype(np.float32)) == exact).all()
+    weight = RNG.normal(size=(3, 4, 1, 1)).astype(np.float16) * np.float16(1e-3)
+    values, scales = quantized_weight(weight)
+    assert scales.dtype == np.float16 and np.abs(values).max(axis=(1, 2, 3)).min() > 115
+    back = values.astype(np.float32) * scales.astype(np.float32).reshape(-1, 1, 1, 1)
+    assert np.abs(back - weight).max() <= 0.51 * scales.max()
+
+
+def test_what_is_left_may_be_in_float16() -> None:
+    """As written: weights, scales and biases in float16, and the arithmetic NumPy's."""
+    content, tensors = _graph()
+    halved = in_half(content)
+    (layer, _) = layers(halved)
+    bound = 3.0
+    made = quantized(halved, [layer], {layer.input: bound})
+    model = onnx.load_model_from_string(made)
+    onnx.checker.check_model(model, full_check=True)
+    stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert TensorProto.FLOAT not in {
+        kind for name, kind in stored.items() if not name.endswith('/int8')}
+    assert list(stored.values()).count(TensorProto.INT8) == 3, 'a weight and two zeros'
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count('QuantizeLinear') == 1 and kinds.count('DequantizeLinear') == 2
+    outputs = open_session(with_logits(made), threads=1).run(None, {'image': IMAGES[0]})
+    x = IMAGES[0].transpose(0, 3, 1, 2).astype(np.float32)
+    a = _pointwise(x, tensors['first'])
+    step = np.float32(rounded_up(np.float32(bound / 127), np.dtype(np.float16)))
+    values, scales = quantized_weight(tensors['middle'].astype(np.float16))
+    weight = values * scales.astype(np.float32).reshape(-1, 1, 1, 1)
+    bias = tensors['bias'].reshape(1, -1, 1, 1)
+    b = _pointwise(np.clip(np.round(a / step), -128, 127) * step, weight) + bias
+    c = _pointwise(a, tensors['middle']) + bias
+    logits = _pointwise(np.concatenate([b, 1 / (1 + np.exp(-c))], 1), tensors['last'])
+    assert np.abs(outputs[1] - np.maximum(logits, 0)).max() < 0.02 * np.abs(logits).max()
+
+
 def test_one_pair_for_a_tensor_however_many_see_it() -> None:
     content, _ = _graph()
     graph = onnx.load_model_from_string(quantized(content, layers(content), {'a': 3.0})).graph
@@ -163,7 +206,9 @@ def test_logits_are_what_the_class_is_chosen_from() -> None:
     assert (labels == logits.argmax(1)).all()
 
 
-def test_tensorrt_takes_it() -> None:
+@pytest.mark.parametrize('half', [False, True])
+def test_tensorrt_takes_it(half: bool) -> None:
+    """With the rest in float16 as well."""
     pytest.importorskip('tensorrt_rtx_bindings', reason='TensorRT for RTX is not installed')
     from segnode.runtimes.tensorrt_build import build_plan
 
@@ -172,7 +217,14 @@ def test_tensorrt_takes_it() -> None:
     content = path.read_bytes()
     found = layers(content)
     ranges = calibrate(content, [layer.input for layer in found], small_model.frames(2)[:, None])
-    made = quantized(content, found, clipped_at(ranges, 'mse'))
+    bounds = clipped_at(ranges, 'mse')
+    if half:
+        by_name = {layer.name: bounds[layer.input] for layer in found}
+        content = in_half(content)
+        found = layers(content)
+        bounds = {layer.input: by_name[layer.name] for layer in found}
+    made = quantized(content, found, bounds)
     shape = (1, *small_model.SIZE, 3)
     plan = build_plan(made, {'image': (shape, shape, shape)})
-    assert plan.outputs['labels'].type == 'uint8'
+    assert plan.inputs['image'].type == plan.outputs['labels'].type == 'uint8'
+    assert plan.layers > 500, 'a quantizing layer and two more for each convolution'

@@ -36,7 +36,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         name: pooled if name == 'pooled' else small for name in tensors})
 
     def quantized(content: bytes, chosen: list[Layer], bounds: Any) -> bytes:
-        return ','.join(layer.name for layer in chosen).encode()
+        assert set(bounds) >= {layer.input for layer in chosen}
+        return content + ','.join(layer.name for layer in chosen).encode()
 
     class Judge:
 
@@ -58,11 +59,11 @@ def _drop(content: bytes) -> float:
     return sum(COSTS[name] for name in _names(content)) / 1000
 
 
-def _search(max_drop: float, drop_of: Any = _drop) -> Any:
+def _search(max_drop: float, drop_of: Any = _drop, **more: Any) -> Any:
     from segnode.labels import load_label_set
 
-    frames = open_frames([], load_label_set('camvid'), limit=3)
-    return search(b'', frames, (64, 64), 'stretch', drop_of, max_drop)
+    frames = open_frames([], load_label_set('camvid'), limit=1)
+    return search(b'', frames, (64, 64), 'stretch', drop_of, max_drop, **more)
 
 
 def test_all_layers_where_that_is_good_enough() -> None:
@@ -92,3 +93,35 @@ def test_as_few_as_the_bound_takes(max_drop: float, left: int) -> None:
 def test_where_nothing_is_good_enough() -> None:
     with pytest.raises(SegnodeError, match='costs 5.00 points .* the 1.00 that --max-drop allows'):
         _search(0.01, lambda content: 0.05)
+
+
+def test_layers_that_are_to_stay_in_float() -> None:
+    """They are no candidates, and what they would cost is not counted."""
+    found = _search(0.032, keep=('layer3', '*6'))
+    assert found.kept_layers == ('layer3', 'layer6') and found.float_layers == ()
+    assert found.layers == 6 and found.drop == pytest.approx(0.015)
+    assert not {'layer3', 'layer6'} & set(_names(found.content))
+    found = _search(0.014, keep=('layer3', '*6'))
+    assert found.float_layers == ('layer1',), 'the most costly of the others'
+    with pytest.raises(SegnodeError, match=r'is called head\*; there are layer0, layer1, '):
+        _search(0.032, keep=('layer3', 'head*'))
+    with pytest.raises(SegnodeError, match='nothing to bring to int8'):
+        _search(0.032, keep=('*',))
+
+
+def test_the_rest_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured is what is kept; tensors are found by the names they have there."""
+    monkeypatch.setattr(module, 'in_half', lambda content: content + b'half,')
+    plain = module.layers
+    monkeypatch.setattr(module, 'layers', lambda content: [
+        Layer(one.name, f'{one.input}/half', one.weight) for one in plain(content)
+    ] if content.startswith(b'half,') else plain(content))
+    asked: list[bytes] = []
+
+    def drop_of(content: bytes) -> float:
+        asked.append(content)
+        return sum(COSTS.get(name, 0) for name in _names(content)) / 1000
+
+    found = _search(0.022, drop_of, rest='fp16')
+    assert list(found.float_layers) == BY_COST[:2]
+    assert found.content in asked and all(one.startswith(b'half,') for one in asked)
