@@ -72,7 +72,7 @@ class Inference:
         if device == 'tensorrt' or more.pop('precision', 'fp32') != 'fp32' or more:
             raise SegnodeError(
                 '--scales, --flip and --window are computed in fp32 on the CPU or with CUDA, '
-                'without --dla-core and --workspace'
+                'without --compile, --dla-core and --workspace'
             )
         if self.samples or self.labels_at != 'image':
             what = '--samples' if self.samples else '--labels-at'

@@ -25,7 +25,7 @@ class Candidate:
         threads: on the CPU; 0 = default.
         allow_random_weights: see ``Model.load``.
         images: folder; '' for rendered ones.
-        dla_core, workspace: options of the runtime; -1 and 0 leave them to the runtime.
+        compile, dla_core, workspace: options of the runtime; False, -1 and 0 leave them to it.
     """
 
     model: str
@@ -37,6 +37,7 @@ class Candidate:
     threads: int = 0
     allow_random_weights: bool = False
     images: str = ''
+    compile: bool = False
     dla_core: int = -1
     workspace: int = 0
 
@@ -54,6 +55,7 @@ class Candidate:
     @property
     def options(self) -> dict[str, Any]:
         """Return the options of ``load_runtime`` that not every runtime has."""
-        unset = {'precision': '', 'device': '', 'dla_core': -1, 'workspace': 0}
+        unset = {
+            'precision': '', 'device': '', 'compile': False, 'dla_core': -1, 'workspace': 0}
         given = {name: getattr(self, name) for name in unset}
         return {name: value for name, value in given.items() if value != unset[name]}

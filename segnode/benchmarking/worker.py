@@ -98,7 +98,7 @@ def _loaded(
         options = dict(candidate.options)
         if candidate.runtime != 'auto':
             known = options_of(candidate.runtime)
-            for name in ('dla_core', 'workspace'):
+            for name in ('compile', 'dla_core', 'workspace'):
                 if name not in known:  # they are for those runtimes of several that have them
                     options.pop(name, None)
             if 'batch' in known:

@@ -97,7 +97,8 @@ def add_segmenter(arguments: argparse.ArgumentParser) -> None:
 
 
 # Options of ``load_runtime`` that not every runtime has -> the value that leaves them to it.
-_UNSET = {'device': 'auto', 'precision': 'auto', 'dla_core': -1, 'workspace': 0}
+_UNSET = {
+    'device': 'auto', 'precision': 'auto', 'compile': False, 'dla_core': -1, 'workspace': 0}
 
 
 def add_runtime_options(
@@ -122,6 +123,9 @@ def add_runtime_options(
         arguments.add_argument('--precision', choices=PRECISIONS, default='auto',
                                help='what tensorrt, torch2trt, openvino, and pytorch on a GPU '
                                'compute in (default: %(default)s, the choice of the runtime)')
+    arguments.add_argument('--compile', action='store_true',
+                           help='let pytorch compile the network (torch.compile), which takes up '
+                           'to minutes at every start')
     add_engine_options(arguments)
 
 

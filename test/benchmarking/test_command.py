@@ -195,6 +195,7 @@ def test_candidates_travel() -> None:
     assert one.options == {'precision': 'bf16', 'device': 'cuda'}
     assert Candidate('a', 'tensorrt', dla_core=0, workspace=64).options == {
         'dla_core': 0, 'workspace': 64}
+    assert Candidate('a', 'pytorch', compile=True).options == {'compile': True}
     plain = Candidate('a', 'onnx')
     assert Candidate.from_json(plain.to_json()) == plain and plain.options == {}
 

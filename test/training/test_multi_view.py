@@ -128,7 +128,7 @@ def test_windows_cover_everything_evenly(length, window, overlap, starts):
     ({'runtime': 'onnx', 'flip': True}, 'only --runtime pytorch gives, not onnx'),
     ({'scales': (1.0, 2.0), 'samples': 4}, '--samples does not go with'),
     ({'flip': True, 'options': {'device': 'tensorrt'}}, 'on the CPU or with CUDA'),
-    ({'flip': True, 'options': {'dla_core': 0}}, 'without --dla-core and --workspace'),
+    ({'flip': True, 'options': {'dla_core': 0}}, 'without --compile, --dla-core and --workspace'),
     ({'window': (100, 100)}, 'multiples of 32, not 100x100'),
     ({'flip': True, 'input_size': (100, 100)}, 'multiples of 32, not 100x100'),
     ({'window': (64, 64), 'overlap': 1.0}, 'overlap must be 0 to below 1'),

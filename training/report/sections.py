@@ -59,7 +59,8 @@ def facts_section(model: Model, inference: Mapping[str, Any], result: Evaluation
         ('runtime', f'{inference["runtime"]} ({inference["details"]})'),
         ('asked of it', ', '.join(
             f'{name.replace("_", " ")} {inference[name]}'
-            for name in ('device', 'precision', 'dla_core', 'workspace') if name in inference)),
+            for name in ('device', 'precision', 'compile', 'dla_core', 'workspace')
+            if name in inference)),
         ('network sees', _seen(inference)),
         ('fit', inference['fit']),
         ('labels at', inference.get('labels_at')),
