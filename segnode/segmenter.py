@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 import logging
+import math
 from pathlib import Path
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
@@ -38,7 +40,7 @@ class Segmentation:
             network did not look.
         confidence: uint8 (H, W), softmax of the label times 255 (0 where the network did not
             look); None unless asked for.
-        timing: milliseconds of 'fit', 'run' and 'restore'; of a batch, the image's share.
+        timing: milliseconds of 'fit', 'run' and 'restore'; of a batch's run, the image's share.
         uncertainty: None unless samples were asked for.
     """
 
@@ -46,6 +48,35 @@ class Segmentation:
     confidence: np.ndarray | None = None
     timing: dict[str, float] = field(default_factory=dict)
     uncertainty: Uncertainty | None = None
+
+    def labels_above(self, least: float) -> np.ndarray:
+        """Return the labels, 255 where the confidence is below ``least`` (0 to 1).
+
+        ``labels`` itself, where nothing is asked for or no confidence is known.
+        """
+        if self.confidence is None or least <= 0.0:
+            return self.labels
+        # One pass each, in OpenCV's threads: 0 where it is above, 255 where not.
+        below = cv2.threshold(
+            self.confidence, math.ceil(255 * least) - 1, 255, cv2.THRESH_BINARY_INV)[1]
+        return np.asarray(cv2.bitwise_or(self.labels, below))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An image brought to the network's input, and the way back.
+
+    Args:
+        pixels: uint8 (h, w, 3) BGR of the network's input size.
+        placement: where the image lies in it.
+        view: what of the image the network is to see.
+        milliseconds: that it took.
+    """
+
+    pixels: np.ndarray
+    placement: Placement
+    view: View
+    milliseconds: float
 
 
 class Segmenter:
@@ -90,6 +121,7 @@ class Segmenter:
         ego_mask: str | Path | np.ndarray | None = None,
         label_grouping: str | Path | None = None,
         threads: int = 0,
+        at_once: int = 1,
         allow_random_weights: bool = False,
         **options: Any,
     ) -> Segmenter:
@@ -119,6 +151,7 @@ class Segmenter:
             label_grouping: groups to give in place of the model's classes, see
                 ``load_grouping``; the confidence stays that of the class.
             threads: on the CPU; 0 = all usable cores but one, 1 to 4.
+            at_once: images that will mostly come together, see ``load_runtime``.
             allow_random_weights: run a network that nobody trained where there are no weights.
             options: of the runtime named.
 
@@ -135,7 +168,7 @@ class Segmenter:
             grouping = load_grouping(label_grouping, model.record.label_set)
         loaded = load_runtime(
             model, runtime, input_size=input_size, confidence=confidence, samples=samples,
-            label_stride=LABELS_AT[labels_at], threads=threads, **options,
+            label_stride=LABELS_AT[labels_at], threads=threads, at_once=at_once, **options,
         )
         if model.record.random:
             _LOG.warning(
@@ -180,43 +213,66 @@ class Segmenter:
         Raises:
             SegnodeError: one is not such an image.
         """
-        images = list(images)  # an array of images has no truth value
+        return self.run([self.fitted(image) for image in images])
+
+    def fitted(self, image: np.ndarray, view: View | None = None) -> Fitted:
+        """Bring a uint8 (H, W, 3) BGR image to the network's input.
+
+        Args:
+            image: of any size.
+            view: of the camera that it comes from; by default the segmenter's own.
+
+        Raises:
+            SegnodeError: it is not such an image, or the view's region reaches beyond it.
+        """
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+            shape = getattr(image, 'shape', type(image).__name__)
+            raise SegnodeError(f'an image is uint8 (H, W, 3) in BGR order, not {shape}')
+        start = time.perf_counter()
+        view = view or self.view
+        pixels, placement = view.fit(image, self.input_size, self.fit)
+        return Fitted(pixels, placement, view, 1e3 * (time.perf_counter() - start))
+
+    def run(self, images: Sequence[Fitted]) -> list[Segmentation]:
+        """Segment images that `fitted` made, together; what comes back is as of `segment_batch`.
+
+        Raises:
+            SegnodeError: the segmenter was closed.
+        """
         if not images:
             return []
-        for image in images:
-            if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
-                shape = getattr(image, 'shape', type(image).__name__)
-                raise SegnodeError(f'an image is uint8 (H, W, 3) in BGR order, not {shape}')
         start = time.perf_counter()
-        fitted = [self.view.fit(image, self.input_size, self.fit) for image in images]
-        ready = time.perf_counter()
-        output = self._run([image for image, _ in fitted])
-        done = time.perf_counter()
-        share = 1e3 / len(images)
+        output = self._run([image.pixels for image in images])
+        share = 1e3 * (time.perf_counter() - start) / len(images)
         results = []
-        for index, (_, placement) in enumerate(fitted):
+        for index, image in enumerate(images):
             begin = time.perf_counter()
             labels = output.labels[index]
             if self.grouping is not None:
                 labels = self.grouping.apply(labels)
-            labels = self._restored(labels, placement)
+            labels = self._restored(labels, image)
             confidence = None
             if output.confidence is not None:
-                confidence = self._restored(output.confidence[index], placement, outside=0)
+                confidence = self._restored(output.confidence[index], image, outside=0)
             uncertainty = None
             if output.uncertainty is not None:
-                uncertainty = self._uncertainty(output.uncertainty[index], placement)
+                uncertainty = self._uncertainty(output.uncertainty[index], image)
             timing = {
-                'fit': (ready - start) * share,
-                'run': (done - ready) * share,
+                'fit': image.milliseconds,
+                'run': share,
                 'restore': (time.perf_counter() - begin) * 1e3,
             }
             results.append(Segmentation(labels, confidence, timing, uncertainty))
         return results
 
-    def warm_up(self) -> None:
-        """Run the network once: the first run allocates and chooses kernels."""
-        self._run([np.zeros((*self.input_size, 3), np.uint8)])
+    def warm_up(self, at_once: int = 1) -> None:
+        """Run the network once: the first run allocates and chooses kernels.
+
+        Args:
+            at_once: so it does for each number of images; run up to so many together.
+        """
+        for count in range(1, at_once + 1):
+            self._run([np.zeros((*self.input_size, 3), np.uint8)] * count)
 
     def _run(self, images: list[np.ndarray]) -> RuntimeOutput:
         """Run the network over images of its input size, as many at a time as the runtime takes.
@@ -241,20 +297,20 @@ class Segmenter:
         return RuntimeOutput(**joined)
 
     def _restored(
-        self, values: np.ndarray, placement: Placement, outside: float = IGNORE
+        self, values: np.ndarray, image: Fitted, outside: float = IGNORE
     ) -> np.ndarray:
         """Bring a map of the runtime to the size that is wanted."""
         if self.labels_at == 'image':
-            restored = placement.restore(values, outside=outside)
+            restored = image.placement.restore(values, outside=outside)
         else:
-            restored = placement.reduced(values, outside=outside)
-        return self.view.restore(restored, outside)
+            restored = image.placement.reduced(values, outside=outside)
+        return image.view.restore(restored, outside)
 
-    def _uncertainty(self, maps: np.ndarray, placement: Placement) -> Uncertainty:
+    def _uncertainty(self, maps: np.ndarray, image: Fitted) -> Uncertainty:
         """Bring the float32 (3, h, w) of the runtime to the size that is wanted."""
         classes = self.model.record.label_set.num_classes
         restored = {
-            measure: self._restored(values, placement, maximum(measure, classes))
+            measure: self._restored(values, image, maximum(measure, classes))
             for measure, values in zip(MEASURES, maps)
         }
         return Uncertainty(**restored, num_classes=classes)

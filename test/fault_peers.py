@@ -25,7 +25,7 @@ RELIABILITIES = {'reliable': ReliabilityPolicy.RELIABLE,
 def camera(options: argparse.Namespace) -> None:
     """Publish images until killed; the label of a frame tells its number modulo 10."""
     node = rclpy.create_node('camera')
-    publisher = node.create_publisher(Image, 'image', QoSProfile(
+    publisher = node.create_publisher(Image, options.topic, QoSProfile(
         depth=5, reliability=RELIABILITIES[options.reliability]))
     print('ready', flush=True)
     number = 0
@@ -55,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     kinds = parser.add_subparsers(dest='kind', required=True)
     one = kinds.add_parser('camera')
+    one.add_argument('--topic', default='image')
     one.add_argument('--rate', type=float, default=30.0)
     one.add_argument('--reliability', choices=RELIABILITIES, default='reliable')
     one.add_argument('--height', type=int, default=128)

@@ -40,8 +40,10 @@ def image(blue: int, size: tuple[int, int] = SIZE, command: int | None = None) -
     return made
 
 
-def write(folder: Path) -> Path:
-    """Write the model into a folder and return its path."""
+def write(
+    folder: Path, name: str = 'faulty', step: int = STEP, label_set: str = 'camvid'
+) -> Path:
+    """Write the model into a folder and return its path; labels are blue // step."""
     onnx = pytest.importorskip('onnx')
     from onnx import helper, numpy_helper, TensorProto
 
@@ -97,7 +99,7 @@ def write(folder: Path) -> Path:
         [helper.make_tensor_value_info('image', TensorProto.UINT8, ['batch', *SIZE, 3])],
         [helper.make_tensor_value_info('labels', TensorProto.UINT8, ['batch', *SIZE])],
         [constant('minus_one', [-1]), constant('zero', 0), constant('one', 1),
-         constant('key', KEY), constant('step', STEP),
+         constant('key', KEY), constant('step', step),
          constant('four', [0, 0, 0, 0]), constant('true', True, bool),
          constant('index_of', commanded(10**6, RAISE)),
          constant('size_of', commanded(1 << 46, EXHAUST)),
@@ -106,9 +108,9 @@ def write(folder: Path) -> Path:
         graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     onnx.checker.check_model(model)
     record = ModelRecord(
-        network='fsffnet', label_set=load_label_set('camvid'), input_size=SIZE,
+        network='fsffnet', label_set=load_label_set(label_set), input_size=SIZE,
         data_licence='made for tests', training={'seed': 0})
-    path = folder / 'faulty.onnx'
+    path = folder / f'{name}.onnx'
     path.write_bytes(with_metadata(
         model.SerializeToString(), {RECORD_KEY: record.to_json(), WEIGHTS_KEY: ''}))
     return path

@@ -270,3 +270,17 @@ def test_predict(path: Path, tmp_path: Path, capsys: Any, load: Callable[..., Se
         with pytest.raises(SystemExit):
             main([*command, '--roi', wrong])
         assert 'roi must be [top, left, height, width]' in capsys.readouterr().err
+
+
+def test_images_of_several_cameras_have_views_of_their_own(load: Callable[..., Segmenter]) -> None:
+    """In one run; without a view it is the segmenter's."""
+    options = [{'rotation': 90}, {'roi': (0, 0, 1, 0.5), 'labels_at': 'image'}, {}]
+    images = [frames(1, size)[0] for size in ((48, 80), SIZE, (37, 29))]
+    segmenter = load()
+    fitted = [segmenter.fitted(image, View.of(o.get('roi'), o.get('rotation', 0)))
+              for image, o in zip(images[:2], options)]
+    found = segmenter.run([*fitted, segmenter.fitted(images[2])])
+    for one, image, given in zip(found, images, options):
+        expected = load(**given).segment(image)
+        same(one, expected.labels, expected.confidence)
+    assert segmenter.run([]) == []

@@ -62,13 +62,13 @@ def _scaled(matrix: Sequence[float], columns: int, x: float, y: float) -> list[f
 
 
 class CameraInfoRelay:
-    """Remembers the newest CameraInfo messages of the topic 'camera_info'."""
+    """Remembers the newest CameraInfo messages of a topic."""
 
-    def __init__(self, node: Node, group: CallbackGroup) -> None:
-        """Receive nothing before start()."""
+    def __init__(self, node: Node, group: CallbackGroup, name: str = 'camera_info') -> None:
+        """Receive nothing before start(); `name` is remapped as usual."""
         self._node = node
         self._group = group
-        self.topic = node.resolve_topic_name('camera_info')
+        self.topic = node.resolve_topic_name(name)
         self._subscription: Subscription | None = None
         self._lock = threading.Lock()
         self._infos: OrderedDict[tuple[int, int], CameraInfo] = OrderedDict()

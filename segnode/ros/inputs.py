@@ -54,12 +54,14 @@ class ImageInput:
     and make the camera's driver warn about incompatible QoS.
     """
 
-    def __init__(self, node: Node, on_frame: Callable[[Frame], None], *, transport: str,
-                 reliability: str, group: CallbackGroup, mismatches: QosMismatches) -> None:
+    def __init__(self, node: Node, name: str, on_frame: Callable[[Frame], None], *,
+                 transport: str, reliability: str, group: CallbackGroup,
+                 mismatches: QosMismatches) -> None:
         """Declare the QoS parameters; nothing is received before start().
 
         Args:
             node: owner of subscription and timer.
+            name: of the topic, remapped as usual.
             on_frame: called in the executor's thread with each message.
             transport: one of `input_choice.TRANSPORTS`.
             reliability: 'auto', 'reliable' or 'best_effort', unless a qos_overrides parameter
@@ -68,10 +70,11 @@ class ImageInput:
             mismatches: learns of publishers that the subscription does not fit.
         """
         self._node = node
+        self._name = name
         self._on_frame = on_frame
         self._group = group
         self._mismatches = mismatches
-        self._sources = sources(node.resolve_topic_name('image'), transport)
+        self._sources = sources(node.resolve_topic_name(name), transport)
         self._qos = {source.topic: overridable(
             node, source.topic, 'subscription', reliability=reliability,
             depth=max(SUBSCRIPTION_DEPTH.values())) for source in self._sources}
@@ -168,7 +171,7 @@ class ImageInput:
             return 'No node publishes images yet; is the camera running, in this ROS_DOMAIN_ID?'
         base = [name[:-len('/compressed')] if name.endswith('/compressed') else name
                 for name in sorted(names)]
-        return f'Images are on {", ".join(sorted(names))}; remap with image:={base[0]}.'
+        return f'Images are on {", ".join(sorted(names))}; remap with {self._name}:={base[0]}.'
 
     def _watch_on(self) -> None:
         """Watch from the timer, which has nobody to raise to."""

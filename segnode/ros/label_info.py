@@ -23,23 +23,27 @@ LATCHED = QoSProfile(
 class LabelInfoPublisher:
     """Publishes 'segmentation/label_info'; does nothing without vision_msgs."""
 
-    def __init__(self, node: LifecycleNode) -> None:
-        """Create the publisher, silent until the node is active."""
+    def __init__(self, node: LifecycleNode, prefix: str = '') -> None:
+        """Create the publisher, silent until the node is active; `prefix` is the camera's."""
         self._node = node
         self._publisher: Any = None
         if LabelInfo is not None:
             self._publisher = node.create_lifecycle_publisher(
-                LabelInfo, 'segmentation/label_info', LATCHED)
+                LabelInfo, f'{prefix}segmentation/label_info', LATCHED)
 
-    def publish(self, label_set: LabelSet) -> None:
-        """Say the names; every activation does, for the model may be another then.
+    def publish(self, label_set: LabelSet, min_confidence: float) -> None:
+        """Say the names; every activation does, and every change of the model.
 
         By the convention of vision_msgs the largest id of the mask's type, here 255, is unlabelled
         and needs no entry.
+
+        Args:
+            label_set: of the names.
+            min_confidence: below which a label is 255.
         """
         if self._publisher is None:
             return
-        msg = LabelInfo(class_map=[
+        msg = LabelInfo(threshold=min_confidence, class_map=[
             VisionClass(class_id=index, class_name=name)
             for index, name in enumerate(label_set.names)])
         msg.header.stamp = self._node.get_clock().now().to_msg()

@@ -72,14 +72,15 @@ class Result:
 
 
 class Outputs:
-    """All publishers of one configured node."""
+    """All publishers of one camera of a configured node."""
 
-    def __init__(self, node: LifecycleNode, *, confidence: bool, uncertainty: bool,
-                 mismatches: QosMismatches) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str = '', *, confidence: bool,
+                 uncertainty: bool, mismatches: QosMismatches) -> None:
         """Create the publishers, as managed entities of the node: silent until it is active.
 
         Args:
             node: the owner.
+            prefix: of the names of all topics: the camera's, '' where there is but one.
             confidence: whether the confidence image is made at all.
             uncertainty: whether the uncertainty image is.
             mismatches: learns of subscribers that ask for more than is offered.
@@ -88,26 +89,51 @@ class Outputs:
             SegnodeError: a qos_overrides parameter has a value that there is not.
         """
         self._node = node
+        self._prefix = prefix
         self._mismatches = mismatches
         self._publishers: dict[str, Any] = {}
         made = {'segmentation/confidence': confidence, 'segmentation/uncertainty': uncertainty}
         for topic in OUTPUT_TOPICS:
-            if not made.get(topic.name, True):
-                continue
-            name = resolved(node, topic)
-            profile, _ = overridable(
-                node, name, 'publisher', reliability='reliable', depth=DEPTH)
-            self._publishers[topic.name] = node.create_lifecycle_publisher(
-                MESSAGE_TYPES[topic.type_name], name, profile,
-                event_callbacks=mismatches.of_publisher(name, profile))
+            if made.get(topic.name, True):
+                self._publishers[topic.name] = self._created(topic)
+
+    def change(self, *, confidence: bool, uncertainty: bool, active: bool) -> None:
+        """Create or take away the publishers that not every model has.
+
+        Args:
+            confidence, uncertainty: as of the constructor.
+            active: whether the node is.
+
+        Raises:
+            SegnodeError: as the constructor.
+        """
+        made = {'segmentation/confidence': confidence, 'segmentation/uncertainty': uncertainty}
+        for topic in OUTPUT_TOPICS:
+            there = topic.name in self._publishers
+            if made.get(topic.name, True) and not there:
+                publisher = self._created(topic)
+                if active:
+                    publisher.on_activate(None)  # it takes a state and looks at none
+                self._publishers[topic.name] = publisher
+            elif there and not made.get(topic.name, True):
+                self._take_away(topic.name)
 
     def destroy(self) -> None:
         """Take all publishers away."""
-        for publisher in self._publishers.values():
-            self._node.destroy_lifecycle_publisher(publisher)
-        for topic in OUTPUT_TOPICS:
-            self._mismatches.forget(resolved(self._node, topic))
-        self._publishers.clear()
+        for name in list(self._publishers):
+            self._take_away(name)
+
+    def _created(self, topic: OutputTopic) -> Any:
+        name = resolved(self._node, self._prefix + topic.name)
+        profile, _ = overridable(
+            self._node, name, 'publisher', reliability='reliable', depth=DEPTH)
+        return self._node.create_lifecycle_publisher(
+            MESSAGE_TYPES[topic.type_name], name, profile,
+            event_callbacks=self._mismatches.of_publisher(name, profile))
+
+    def _take_away(self, name: str) -> None:
+        self._node.destroy_lifecycle_publisher(self._publishers.pop(name))
+        self._mismatches.forget(resolved(self._node, self._prefix + name))
 
     def wanted(self, settings: dict[str, Any]) -> tuple[str, ...]:
         """Return the names of the topics that are switched on and have a subscriber."""
@@ -166,9 +192,9 @@ class Outputs:
         return None
 
 
-def resolved(node: LifecycleNode, topic: OutputTopic) -> str:
+def resolved(node: LifecycleNode, name: str) -> str:
     """Return the full topic name; '/compressed' follows the remapped name of its base topic."""
-    base, slash, last = topic.name.rpartition('/')
+    base, slash, last = name.rpartition('/')
     if last == 'compressed':
         return str(node.resolve_topic_name(base)) + slash + last
-    return str(node.resolve_topic_name(topic.name))
+    return str(node.resolve_topic_name(name))

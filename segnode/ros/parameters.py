@@ -8,10 +8,11 @@ read it anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 import math
-from typing import Any, TYPE_CHECKING
+import re
+from typing import Any
 
 from segnode.errors import SegnodeError
 from segnode.record import FIT_CHOICES
@@ -21,12 +22,11 @@ from segnode.runtimes.base import LABELS_AT
 from segnode.uncertainty import DEFAULT_SAMPLES, MAX_SAMPLES, MEASURES, MIN_SAMPLES
 from segnode.view import checked_roi, ROTATIONS, WHOLE
 
-if TYPE_CHECKING:
-    from rcl_interfaces.msg import ParameterDescriptor
-    from rclpy.node import Node
-    from rclpy.parameter import Parameter
-
-Value = Any  # bool | int | float | str | list[int] | list[float]
+Value = Any  # bool | int | float | str | list[int] | list[float] | list[str]
+# Images that a runtime can be built for at once (MAX_BATCH of tensorrt and torch2trt).
+MOST_CAMERAS = 16
+# Parameters that a camera may have a value of its own for, as CAMERA.NAME.
+OF_A_CAMERA = ('roi', 'rotation', 'ego_mask')
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class ParameterSpec:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = False
+    of_model: bool = False  # a change is a new model, which is built beside the one that runs
     constraint: str = ''
+    check: Callable[[Value], bool] | None = None  # beside what the fields above say
 
     @property
     def type_name(self) -> str:
@@ -53,7 +55,15 @@ class ParameterSpec:
             return 'double'
         if isinstance(self.default, str):
             return 'string'
-        return 'double array' if isinstance(self.default[0], float) else 'integer array'
+        kinds = {int: 'integer array', float: 'double array', str: 'string array'}
+        return kinds[type(self.default[0])]
+
+    @property
+    def changes(self) -> str:
+        """Return when it may be changed, in words."""
+        if self.read_only:
+            return 'at start only'
+        return 'at any time, with a new model' if self.of_model else 'at any time'
 
     @property
     def allowed(self) -> str:
@@ -74,109 +84,134 @@ class ParameterSpec:
         if self.minimum is not None and self.maximum is not None:
             if not self.minimum <= value <= self.maximum:
                 return told
-        if self.name == 'input_size':
-            if len(value) != 2 or (min(value) <= 0 and tuple(value) != (0, 0)):
-                return told
-        if self.name == 'model' and not value.strip():
+        if self.check is not None and not self.check(value):
             return told
-        if self.name == 'rotation' and value not in ROTATIONS:
-            return told
-        if self.name == 'roi':
-            try:
-                checked_roi(value)
-            except SegnodeError:
-                return told
         return None
 
 
-_START = 'at start only'
+def _are_cameras(names: Sequence[str]) -> bool:
+    """Tell whether these are names that topics may have, each once; or ['']."""
+    tokens = all(re.fullmatch('[A-Za-z][A-Za-z0-9_]*', name) and '__' not in name
+                 and name not in BY_NAME for name in names)
+    return list(names) == [''] or (
+        tokens and len(set(names)) == len(names) and 0 < len(names) <= MOST_CAMERAS)
+
+
+def _is_size(value: Sequence[int]) -> bool:
+    return len(value) == 2 and (min(value) > 0 or tuple(value) == (0, 0))
+
+
+def _is_roi(value: Sequence[float]) -> bool:
+    try:
+        checked_roi(value)
+    except SegnodeError:
+        return False
+    return True
+
 
 PARAMETERS: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        'cameras', [''],
+        "Names of several cameras that share this node's model: the newest images of all go "
+        'through the network together, and every topic is there for each, CAMERA/image to '
+        'CAMERA/segmentation/labels. Given at start, CAMERA.roi, CAMERA.rotation and '
+        "CAMERA.ego_mask hold for one of them in place of the common values. ['']: one camera, "
+        'whose topics begin without a name.',
+        read_only=True, check=_are_cameras,
+        constraint='different names of letters, digits and single underscores, a letter first, '
+        f'{MOST_CAMERAS} at most'),
     ParameterSpec(
         'model', 'fsffnet',
         'Released model by name, the path of a .safetensors or .onnx file, or that of a .yaml '
         'file that describes an ONNX network of your own.',
-        read_only=True, constraint='a name or a path'),
+        of_model=True, constraint='a name or a path', check=lambda value: bool(value.strip())),
     ParameterSpec(
         'runtime', 'auto',
         'What runs the network; auto takes the fastest that this machine can run.',
-        choices=tuple(RUNTIMES), read_only=True),
+        choices=tuple(RUNTIMES), of_model=True),
     ParameterSpec(
         'device', 'auto',
         'Where pytorch and onnx run: on the CPU, on a CUDA GPU, or (onnx alone) in TensorRT '
         'inside of ONNX Runtime; auto takes CUDA where it works.',
-        choices=DEVICES, read_only=True),
+        choices=DEVICES, of_model=True),
     ParameterSpec(
         'precision', 'auto',
         'What the runtime computes in, where it has a choice: tensorrt fp32, fp16 and int8, '
         'torch2trt fp32 and fp16, pytorch on a GPU fp32, fp16 and bf16, openvino fp32 and bf16; '
         'auto leaves it to the runtime.',
-        choices=PRECISIONS, read_only=True),
+        choices=PRECISIONS, of_model=True),
     ParameterSpec(
         'dla_core', -1,
         "Core of a Jetson's deep learning accelerators that tensorrt builds for; -1 is the GPU.",
-        minimum=-1, maximum=7, read_only=True),
+        minimum=-1, maximum=7, of_model=True),
     ParameterSpec(
         'workspace', 0,
         'MiB of scratch memory that an operation of tensorrt may take; 0 is all that there is.',
-        minimum=0, maximum=100000, read_only=True),
+        minimum=0, maximum=100000, of_model=True),
     ParameterSpec(
         'input_size', [0, 0],
         "Network input height and width in pixels; [0, 0] is the model's own.",
-        read_only=True, constraint='[height, width] with both above 0, or [0, 0]'),
+        of_model=True, constraint='[height, width] with both above 0, or [0, 0]', check=_is_size),
     ParameterSpec(
         'fit', 'model',
         'How an image of another shape is brought to the network input size; model is as the '
         'model was validated.',
-        choices=FIT_CHOICES, read_only=True),
+        choices=FIT_CHOICES, of_model=True),
     ParameterSpec(
         'labels_at', 'image',
         "Size of all masks but the overlay: the image's, that of the network's input, or 1/4 or "
         '1/8 of the latter, which is faster and coarser. They show the whole image in any case.',
-        choices=tuple(LABELS_AT), read_only=True),
+        choices=tuple(LABELS_AT), of_model=True),
     ParameterSpec(
         'label_grouping', '',
         'Built-in label grouping (driving) or the path of a .yaml file: groups to give in place '
         "of the model's classes, in all masks and in label_info; empty: the classes.",
-        read_only=True),
+        of_model=True),
     ParameterSpec(
         'roi', list(WHOLE),
         'Region of the image that the network is to see, in pixels, or as fractions of the image '
         'where height and width are at most 1 (0.0 and 1.0 then, for ROS refuses lists of '
         'integers and doubles); labels are 255 elsewhere.',
-        read_only=True, constraint='[top, left, height, width] inside of the image'),
+        of_model=True, constraint='[top, left, height, width] inside of the image',
+        check=_is_roi),
     ParameterSpec(
         'rotation', 0,
         'Degrees clockwise by which the image is turned before the network, and the masks turned '
         'back, for a camera that is mounted turned: 90 where the sky is on the left.',
-        read_only=True, constraint='one of ' + ', '.join(map(str, ROTATIONS))),
+        of_model=True, constraint='one of ' + ', '.join(map(str, ROTATIONS)),
+        check=lambda value: value in ROTATIONS),
     ParameterSpec(
         'ego_mask', '',
         'Path of a picture that is nonzero where the vehicle itself is seen, of any size; labels '
         'are 255 there. Empty: none.',
-        read_only=True),
+        of_model=True),
     ParameterSpec(
         'threads', 0,
         'CPU threads of the runtime; 0 leaves the choice to it.',
-        minimum=0, maximum=256, read_only=True),
+        minimum=0, maximum=256, of_model=True),
     ParameterSpec(
         'confidence', False,
         'Also compute and publish the confidence image.',
-        read_only=True),
+        of_model=True),
+    ParameterSpec(
+        'min_confidence', 0.0,
+        "Softmax of a pixel's label below which it is 255, in all masks; 0 keeps every label. "
+        'Above 0 the network computes the confidence, whether or not it is published.',
+        minimum=0.0, maximum=1.0),
     ParameterSpec(
         'uncertainty', 'none',
         'Measure of segmentation/uncertainty, from Monte Carlo dropout; only with a network that '
         'offers it, such as bayesian_segnet. Each image then takes as many passes as samples, and '
         'all masks are those of their mean.',
-        choices=('none', *MEASURES), read_only=True),
+        choices=('none', *MEASURES), of_model=True),
     ParameterSpec(
         'samples', DEFAULT_SAMPLES,
         'Passes of Monte Carlo dropout per image, where uncertainty is not none.',
-        minimum=MIN_SAMPLES, maximum=MAX_SAMPLES, read_only=True),
+        minimum=MIN_SAMPLES, maximum=MAX_SAMPLES, of_model=True),
     ParameterSpec(
         'allow_random_weights', False,
         'Run an untrained network when the model has no weights; every diagnostic then warns.',
-        read_only=True),
+        of_model=True),
     ParameterSpec(
         'input_transport', 'auto',
         "raw subscribes to 'image'; compressed to 'image/compressed' (JPEG or PNG); auto to what "
@@ -253,53 +288,20 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
 )
 
 BY_NAME: dict[str, ParameterSpec] = {spec.name: spec for spec in PARAMETERS}
+# What a model is made of; the least confidence, because it takes a graph that gives one.
+MODEL_VALUES: tuple[str, ...] = (
+    *(spec.name for spec in PARAMETERS if spec.of_model), 'min_confidence')
 
 
-def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
-    """Return the ROS descriptor of a parameter."""
-    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-    ros = ParameterDescriptor(
-        name=spec.name, description=spec.description, read_only=spec.read_only,
-        additional_constraints='' if spec.minimum is not None else spec.allowed)
-    if spec.minimum is not None and spec.maximum is not None:
-        if spec.type_name == 'double':
-            ros.floating_point_range = [FloatingPointRange(
-                from_value=float(spec.minimum), to_value=float(spec.maximum))]
-        else:
-            ros.integer_range = [IntegerRange(
-                from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)]
-    return ros
-
-
-def declare(node: Node) -> None:
-    """Declare every parameter of the table on a node.
-
-    Raises:
-        SegnodeError: a value given at start is of the wrong type or not allowed.
-    """
-    from rclpy.exceptions import ParameterException
-    # Private in rclpy, from Humble to Kilted; it only buys better words, so its absence is borne.
-    overrides: dict[str, Parameter] = getattr(node, '_parameter_overrides', {})
-    for spec in PARAMETERS:
-        if spec.name in overrides:
-            overrides[spec.name] = _whole_number_as_double(overrides[spec.name])
-            _check_start_value(spec, overrides[spec.name].value)
-    for stranger in _unknown(overrides):
-        node.get_logger().warning(stranger)
-    node.add_on_set_parameters_callback(_on_set)
-    if hasattr(node, 'add_pre_set_parameters_callback'):  # Jazzy and newer
-        node.add_pre_set_parameters_callback(
-            lambda changes: [_whole_number_as_double(change) for change in changes])
-    for spec in PARAMETERS:
-        try:
-            node.declare_parameter(spec.name, spec.default, descriptor(spec))
-        except ParameterException as error:
-            raise SegnodeError(f"parameter '{spec.name}' cannot be used: {error}") from error
-
-
-def values(node: Node) -> dict[str, Value]:
-    """Return all parameters as they stand now."""
-    return {spec.name: node.get_parameter(spec.name).value for spec in PARAMETERS}
+def spec_of(name: str) -> ParameterSpec | None:
+    """Return what is known of a parameter, be it a camera's own; None of one that is not ours."""
+    camera, _, common = name.rpartition('.')
+    if not camera:
+        return BY_NAME.get(name)
+    if common not in OF_A_CAMERA:
+        return None
+    spec = BY_NAME[common]
+    return replace(spec, name=name, description=f'{spec.description} Of the camera {camera}.')
 
 
 def markdown_table() -> str:
@@ -311,61 +313,5 @@ def markdown_table() -> str:
             if isinstance(spec.default, bool) else spec.default
         lines.append(
             f'| `{spec.name}` | {spec.type_name} | `{default}` | {spec.allowed} | '
-            f'{_START if spec.read_only else "at any time"} | {spec.description} |')
+            f'{spec.changes} | {spec.description} |')
     return '\n'.join(lines) + '\n'
-
-
-def _whole_number_as_double(parameter: Parameter) -> Parameter:
-    """Take `max_rate:=10` for what is meant; ROS would refuse an integer for a double."""
-    from rclpy.parameter import Parameter
-    spec = BY_NAME.get(parameter.name)
-    if spec is None or spec.type_name not in ('double', 'double array'):
-        return parameter
-    if spec.type_name == 'double array':
-        if parameter.type_ != Parameter.Type.INTEGER_ARRAY:
-            return parameter
-        doubles = [float(number) for number in parameter.value]
-        return Parameter(parameter.name, Parameter.Type.DOUBLE_ARRAY, doubles)
-    if parameter.type_ != Parameter.Type.INTEGER:
-        return parameter
-    return Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value))
-
-
-def _check_start_value(spec: ParameterSpec, value: Value) -> None:
-    value = list(value) if isinstance(spec.default, list) and hasattr(value, '__iter__') else value
-    same = type(value) is type(spec.default)
-    if isinstance(spec.default, list) and same:
-        same = all(type(number) is type(spec.default[0]) for number in value)
-    if not same:
-        raise SegnodeError(
-            f"parameter '{spec.name}' must be of type {spec.type_name}"
-            f'{", " + spec.allowed if spec.allowed else ""}; it was given {value!r}.')
-    sentence = spec.refusal(value)
-    if sentence is not None:
-        raise SegnodeError(sentence)
-
-
-def _unknown(overrides: dict[str, Parameter]) -> list[str]:
-    """Return a sentence for each parameter given at start that the node does not have."""
-    sentences = []
-    for name in overrides:
-        if name in BY_NAME or name == 'use_sim_time' or name.startswith('qos_overrides.'):
-            continue
-        near = difflib.get_close_matches(name, list(BY_NAME), 1)
-        hint = f"; did you mean '{near[0]}'?" if near else '.'
-        sentences.append(f"there is no parameter '{name}', it is ignored{hint}")
-    return sentences
-
-
-def _on_set(changes: list[Parameter]) -> Any:
-    """Refuse what descriptors cannot describe. Nothing to apply: values are read when needed."""
-    from rcl_interfaces.msg import SetParametersResult
-    for change in changes:
-        spec = BY_NAME.get(change.name)
-        if spec is None:
-            continue
-        value = list(change.value) if isinstance(spec.default, list) else change.value
-        sentence = spec.refusal(value)
-        if sentence is not None:
-            return SetParametersResult(successful=False, reason=sentence)
-    return SetParametersResult(successful=True)

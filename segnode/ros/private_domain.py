@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
+import stat
 import sys
 import tempfile
 
@@ -27,13 +28,16 @@ def claimed_domain() -> Iterator[int]:
     """Yield a domain id that no other user of this function on this machine holds meanwhile.
 
     Raises:
-        SegnodeError: all of them are taken.
+        SegnodeError: all of them are taken, or somebody else has laid hands on them.
     """
     folder = Path(tempfile.gettempdir()) / f'segnode_domains_{os.getuid()}'
     folder.mkdir(mode=0o700, exist_ok=True)
+    # Anybody may make a folder of this name there, with links to other files in it.
+    if not stat.S_ISDIR(folder.lstat().st_mode) or folder.lstat().st_uid != os.getuid():
+        raise SegnodeError(f'{folder} is not a folder of this user: delete it, or set TMPDIR')
     start = os.getpid() % len(DOMAIN_IDS)
     for domain_id in [*DOMAIN_IDS[start:], *DOMAIN_IDS[:start]]:
-        with open(folder / str(domain_id), 'w') as lock:
+        with open(folder / str(domain_id), 'a') as lock:
             try:
                 # The kernel lets go of the lock when this process ends, however it ends.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

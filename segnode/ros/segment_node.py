@@ -23,31 +23,32 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from segnode.errors import SegnodeError
-from segnode.ros import diagnostics, log_bridge, parameters, process, transport
-from segnode.ros.camera_info import CameraInfoRelay
-from segnode.ros.health import Health
-from segnode.ros.inputs import Frame, ImageInput
-from segnode.ros.label_info import LabelInfoPublisher
-from segnode.ros.outputs import Outputs
+from segnode.ros import diagnostics, log_bridge, node_parameters, process, transport
+from segnode.ros.channel import Channel
+from segnode.ros.inputs import Frame
+from segnode.ros.live_model import LiveModel
+from segnode.ros.loaded_model import LoadedModel
 from segnode.ros.qos_mismatch import QosMismatches
 from segnode.ros.resources import cache_state, resident_memory
 from segnode.ros.transitions import told, Transitions
 from segnode.ros.worker import Worker
 from segnode.runtimes import progress
-from segnode.segmenter import Segmenter
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
-# Seconds between two diagnostics, and between two equal warnings about a silent topic.
+# Seconds between two diagnostics.
 REPORT_PERIOD = 1.0
-SILENCE_PERIOD = 30.0
+# Seconds that a model which is loaded in the background gets to be given up.
+LOADER_PATIENCE = 0.3
 
 
 class SegmentNode(LifecycleNode):
-    """Segments the newest camera image, again and again.
+    """Segments the newest image of its camera, or of each of its cameras, again and again.
 
     unconfigured --configure: load the model, create the publishers--> inactive
     inactive --activate: subscribe, start the worker--> active; each way back undoes its step.
+    In the latter two a change of the parameters that a model is made of has another one loaded
+    in the background, which takes over between two frames.
 
     Three callback groups: lifecycle services (each in its own thread, see TransitionExecutor),
     images, and the default one with parameters and diagnostics, so that these answer while a model
@@ -64,24 +65,20 @@ class SegmentNode(LifecycleNode):
         Node.__init__(self, 'segment', **kwargs)
         self.transition_group = ReentrantCallbackGroup()
         LifecycleNodeMixin.__init__(self, callback_group=self.transition_group)
-        parameters.declare(self)
         self._stopping = threading.Event()
-        self._health = Health()
+        # Of the default group, so that parameters that change together have changed by then.
+        self._changed = self.create_guard_condition(self._follow_parameters)
+        self._live = LiveModel(self, self._adopt, self._changed.trigger)
+        node_parameters.declare(self, self._live.refusal)
         self._activity: tuple[str, float] | None = None  # what, and since when (monotonic s)
         self._failure = ''
-        self._silence = ('', 0.0)  # what was last said about a silent topic, and when
-        self._segmenter: Segmenter | None = None
-        self._outputs: Outputs | None = None
-        self._label_info: LabelInfoPublisher | None = None
         self._worker: Worker | None = None
         self._cache_state = ''  # as the last configuration left it
         self._mismatches = QosMismatches(self)
         image_group = MutuallyExclusiveCallbackGroup()
-        self._input = ImageInput(
-            self, self._receive, transport=self._value('input_transport'),
-            reliability=self._value('image_reliability'), group=image_group,
-            mismatches=self._mismatches)
-        self._camera_info = CameraInfoRelay(self, image_group)
+        self._channels = [
+            Channel(self, camera, self._receive, group=image_group, mismatches=self._mismatches)
+            for camera in self._value('cameras')]
         self._diagnostics = self.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
         self._log_handler = log_bridge.attach(self.get_logger())
@@ -96,23 +93,20 @@ class SegmentNode(LifecycleNode):
     @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model, try it once, create the publishers; failure leaves nothing behind."""
-        model = self._value('model')
         self._failure = ''
-        self._activity = (f'loading model {model}', time.monotonic())
+        self._activity = (f'loading model {self._value("model")}', time.monotonic())
         try:
             self._warn_of_small_shared_memory()
-            segmenter = self._load()
+            model = self._live.load()
             if self._stopping.is_set():
-                segmenter.close()
+                model.segmenter.close()
                 return FAILURE
-            self._segmenter = segmenter
-            self._outputs = Outputs(
-                self, confidence=self._value('confidence'), uncertainty=bool(self._samples()),
-                mismatches=self._mismatches)
-            self._label_info = LabelInfoPublisher(self)
+            self._live.serving.begin(model)
+            for channel in self._channels:
+                channel.configure(model)
             seconds = time.monotonic() - self._activity[1]
             self.get_logger().info(
-                f'model {segmenter.model.name} runs on {segmenter.runtime.name}, '
+                f'model {model.segmenter.model.name} runs on {model.segmenter.runtime.name}, '
                 f'ready after {seconds:.1f} s')
             return super().on_configure(state)
         except Exception as error:  # a library may raise anything; the node stays
@@ -171,34 +165,13 @@ class SegmentNode(LifecycleNode):
         """Stop all work before the node is destroyed; False when some outlasts `timeout` s."""
         self.request_stop()
         done = self._stop_work(timeout)
+        done = self._live.join(LOADER_PATIENCE) and done
         log_bridge.detach(self._log_handler)
-        health = self._health.snapshot()
+        healths = [channel.health.snapshot() for channel in self._channels]
         self.get_logger().info(
-            f'stopped: {health.received} images in, {health.published} masks out')
+            f'stopped: {sum(health.received for health in healths)} images in, '
+            f'{sum(health.published for health in healths)} masks out')
         return done
-
-    def _load(self) -> Segmenter:
-        size = tuple(self._value('input_size'))
-        # Options that not every runtime has: a runtime refuses those that it lacks.
-        unset = {'device': 'auto', 'precision': 'auto', 'dla_core': -1, 'workspace': 0}
-        options = {name: self._value(name) for name, default in unset.items()
-                   if self._value(name) != default}
-        segmenter = Segmenter.load(
-            self._value('model'), runtime=self._value('runtime'),
-            input_size=None if size == (0, 0) else (int(size[0]), int(size[1])),
-            fit=self._value('fit'), labels_at=self._value('labels_at'),
-            confidence=self._value('confidence'),
-            samples=self._samples(), roi=self._value('roi'), rotation=self._value('rotation'),
-            ego_mask=self._value('ego_mask') or None,
-            label_grouping=self._value('label_grouping') or None, threads=self._value('threads'),
-            allow_random_weights=self._value('allow_random_weights'), **options)
-        # The first run allocates and chooses kernels; a camera image should not pay for it.
-        segmenter.warm_up()
-        return segmenter
-
-    def _samples(self) -> int:
-        """Return the passes of Monte Carlo dropout per image, 0 where none are asked for."""
-        return 0 if self._value('uncertainty') == 'none' else int(self._value('samples'))
 
     def _failed(self, what: str, error: Exception) -> TransitionCallbackReturn:
         """Say why a transition failed: in the log, and in the diagnostics until the next try."""
@@ -215,21 +188,22 @@ class SegmentNode(LifecycleNode):
 
     def _start_work(self) -> None:
         """Do on_activate's own part."""
-        assert self._segmenter is not None and self._outputs is not None
-        self._health.restart()
-        self._worker = Worker(self._segmenter, self._outputs, self._camera_info, self._health,
-                              self.get_logger(), lambda: parameters.values(self))
-        if self._label_info is not None:
-            self._label_info.publish(self._segmenter.label_set)
-        self._camera_info.start()
-        self._input.start()
-        self.get_logger().info(
-            f'active: {self._input.topic} -> {self.resolve_topic_name("segmentation/labels")}')
+        model = self._live.serving.model
+        assert model is not None
+        for channel in self._channels:
+            channel.prepare()
+            channel.say_labels(model)
+        self._worker = Worker(
+            self._live.serving, self.get_logger(), lambda: node_parameters.live_values(self))
+        for channel in self._channels:
+            channel.start()
+        routes = ', '.join(channel.route for channel in self._channels)
+        self.get_logger().info(f'active: {routes}')
 
     def _stop_work(self, timeout: float | None = None) -> bool:
         """Undo on_activate's own part; wait for the frame under way, at most `timeout` s."""
-        self._input.stop()
-        self._camera_info.stop()
+        for channel in self._channels:
+            channel.stop()
         worker, self._worker = self._worker, None
         if worker is None:
             return True
@@ -242,80 +216,66 @@ class SegmentNode(LifecycleNode):
 
     def _free(self) -> None:
         """Undo on_configure."""
-        if self._outputs is not None:
-            self._outputs.destroy()
-            self._outputs = None
-        if self._label_info is not None:
-            self._label_info.destroy()
-            self._label_info = None
-        if self._segmenter is not None:
-            self._segmenter.close()
-            self._segmenter = None
+        self._live.end()
+        for channel in self._channels:
+            channel.free()
 
-    def _receive(self, frame: Frame) -> None:
+    def _follow_parameters(self) -> None:
+        """Have the model follow the parameters, where there is one."""
+        with self._transitions.unless_under_way() as still:
+            if still and self._live.serving.model is not None:
+                self._live.follow()
+
+    def _adopt(self, old: LoadedModel, new: LoadedModel) -> None:
+        """Let the topics follow the model, between two frames."""
+        try:
+            for channel in self._channels:
+                channel.change(new)
+        except Exception:
+            for channel in self._channels:
+                channel.change(old)
+            raise
+        for channel in self._channels:
+            channel.say_labels(new)
+
+    def _receive(self, channel: Channel, frame: Frame) -> None:
         worker = self._worker
         if worker is not None:
-            worker.offer(frame)
+            worker.offer(channel, frame)
 
     def _report(self) -> None:
-        """Publish diagnostics, and warn about a silent image topic."""
-        health = self._health.snapshot()
+        """Publish diagnostics, and warn about silent image topics."""
+        self._follow_parameters()  # what could not be done when it was asked for
         situation = self._situation()
         for news in self._mismatches.news(situation.mismatches):
             self.get_logger().warning(f'QoS does not fit: {news}')
-        if situation.state == 'active' and 0 < situation.limits.image_timeout < \
-                health.seconds_since_image:
-            self._warn_of_silence(health.seconds_since_image)
-        else:
-            self._silence = ('', 0.0)
+        for channel in self._channels:
+            channel.watch(situation.limits.image_timeout if situation.state == 'active' else 0.0)
         self._diagnostics.publish(diagnostics.message(
-            self.get_fully_qualified_name(), self.get_clock().now(), situation, health))
-
-    def _warn_of_silence(self, seconds: float) -> None:
-        """Warn at once, whenever the reason changes, and every SILENCE_PERIOD."""
-        reason = self._input.silence()
-        said, when = self._silence
-        now = time.monotonic()
-        if reason != said or now - when > SILENCE_PERIOD:
-            self._silence = (reason, now)
-            self.get_logger().warning(
-                f'no image on {self._input.topic} for {seconds:.0f} s: {reason}')
+            self.get_fully_qualified_name(), self.get_clock().now(), situation,
+            [channel.report() for channel in self._channels]))
 
     def _situation(self) -> diagnostics.Situation:
-        activity, segmenter = self._activity, self._segmenter
+        activity, model, worker = self._activity, self._live.serving.model, self._worker
         facts = [('model', self._value('model')), ('runtime', self._value('runtime'))]
-        untrained = False
-        if segmenter is not None:
-            height, width = segmenter.input_size
-            untrained = segmenter.model.record.random
-            facts = [('model', segmenter.model.name), ('runtime', segmenter.runtime.name),
-                     ('runtime details', segmenter.runtime.details),
-                     ('network input', f'{width} x {height}'),
-                     ('labels at', segmenter.labels_at),
-                     ('label set', segmenter.label_set.name)]
-            if segmenter.grouping is not None:
-                facts.append(('grouped from', segmenter.grouping.source.name))
-            if self._samples():
-                facts.append(('samples per image', str(self._samples())))
+        if model is not None:
+            facts = model.facts()
         if self._cache_state:
             facts.append(('cache', self._cache_state))
         memory = resident_memory()
         if memory is not None:
             facts.append(('memory (MB)', f'{memory / 1e6:.1f}'))
-        facts += [('image topic', self._input.topic),
-                  ('image transport', self._input.transport or 'not subscribed'),
-                  ('image publishers', str(len(self._input.publishers()))),
-                  ('image reliability', self._input.reliability or 'not subscribed')]
         return diagnostics.Situation(
             state=self._state(),
             activity='' if activity is None else progress.current()
             or f'{activity[0]}, {time.monotonic() - activity[1]:.0f} s',
-            failure=self._failure or self._input.trouble, untrained=untrained,
-            degraded='' if segmenter is None else segmenter.warning,
+            failure=self._failure, building=self._live.building, rejected=self._live.rejected,
+            untrained=model is not None and model.segmenter.model.record.random,
+            degraded='' if model is None else model.segmenter.warning,
             mismatches=tuple(self._mismatches.sentences()),
             limits=diagnostics.Limits(**{
                 limit.name: self._value(limit.name) for limit in fields(diagnostics.Limits)}),
-            facts=tuple(facts))
+            facts=tuple(facts), runs=(0, 0) if worker is None else (worker.runs, worker.images))
 
     def _state(self) -> str:
         # rclpy has no public way to ask a lifecycle node for its own state.

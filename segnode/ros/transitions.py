@@ -8,7 +8,8 @@ out of the service callback: the executor would end, and the client wait for eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import functools
 import threading
 import traceback
@@ -37,16 +38,27 @@ class Transitions:
     def __init__(self, node: LifecycleNode) -> None:
         """Put the guard in front of the service."""
         self._node = node
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # one at a time is asked for
+        self._still = threading.Lock()  # while one runs, or must not
         # Private in rclpy (the same from Humble to Kilted); without it requests go unguarded.
         service = getattr(node, '_service_change_state', None)
         if service is not None:
             self._change_state = service.callback
             service.callback = self._guarded
 
+    @contextlib.contextmanager
+    def unless_under_way(self) -> Iterator[bool]:
+        """Give whether no transition runs; none begins while in the block, which is short."""
+        still = self._still.acquire(blocking=False)
+        try:
+            yield still
+        finally:
+            if still:
+                self._still.release()
+
     def start_up(self) -> None:
         """Configure and activate, unless somebody else was faster."""
-        with self._lock:
+        with self._lock, self._still:
             try:
                 for name, trigger in (('configure', self._node.trigger_configure),
                                       ('activate', self._node.trigger_activate)):
@@ -66,7 +78,8 @@ class Transitions:
                 f'transition {asked} refused: another one is under way')
             return response
         try:
-            return self._change_state(request, response)
+            with self._still:
+                return self._change_state(request, response)
         except Exception as error:  # rclpy's RCLError is not exported
             self._node.get_logger().warning(f'transition {asked} refused: {error}')
             response.success = False

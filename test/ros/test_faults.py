@@ -255,7 +255,8 @@ def test_a_storm_of_parameters(
     images = peer(start, 'camera', '--rate', 50, '--frame-id', 'storm')
     client = probe.node.create_client(SetParameters, '/segment/set_parameters')
     assert client.wait_for_service(20.0)
-    live = [spec for spec in PARAMETERS if not spec.read_only and spec.name != 'max_rate']
+    live = [spec for spec in PARAMETERS if spec.changes == 'at any time'
+            and spec.name not in ('max_rate', 'min_confidence')]
     futures = []
     with probe.collect('segmentation/labels') as labels:
         until(lambda: frames_of(labels, 'storm') > 3, 60)

@@ -244,3 +244,65 @@ def test_a_qos_mismatch_warns(health: Health, clock: Clock) -> None:
     active = Situation('active', mismatches=('/rviz gets nothing from /labels: why',))
     assert assess(active, health.snapshot()) == (
         DiagnosticStatus.WARN, '/rviz gets nothing from /labels: why; 10.0 Hz in, 10.0 Hz out')
+
+
+def test_a_model_that_is_being_built_and_one_that_was_not_taken(
+        health: Health, clock: Clock) -> None:
+    """Both are said beside how the one in use runs; only the latter is a warning."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+
+    from segnode.ros.diagnostics import assess, Situation
+    run(health, clock, [1.0] * 20)
+    assert assess(Situation('active', building='loading model b, 3 s'), health.snapshot()) == (
+        DiagnosticStatus.OK, '10.0 Hz in, 10.0 Hz out; loading model b, 3 s')
+    assert assess(Situation('active', rejected='b not taken'), health.snapshot()) == (
+        DiagnosticStatus.WARN, 'b not taken; 10.0 Hz in, 10.0 Hz out')
+    assert assess(Situation('inactive', building='loading model b, 3 s'), health.snapshot()) == (
+        DiagnosticStatus.OK, 'inactive; loading model b, 3 s')
+
+
+def test_each_of_several_cameras_has_a_status(clock: Clock) -> None:
+    """What is wrong with one is said of that; what is wrong with the node, of the node."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+    from rclpy.time import Time
+
+    from segnode.ros.diagnostics import Camera, Limits, message, Situation
+    healths = {name: Health(window=5.0, clock=clock) for name in ('front', 'left', 'right')}
+    for _ in range(100):
+        clock.now += 0.1
+        for name in ('front', 'right'):
+            healths[name].image_received()
+            healths[name].frame_published({'total': 5.0}, ('segmentation/labels',))
+    clock.now += 0.05  # no event lies on the window's edge
+
+    def made(**changes: object) -> dict[str, DiagnosticStatus]:
+        situation = Situation(
+            'active', limits=Limits(image_timeout=5.0), facts=(('model', 'm'),), runs=(80, 200),
+            **changes)  # type: ignore[arg-type]
+        cameras = [Camera(name, health.snapshot(), facts=(('image topic', f'/{name}/image'),))
+                   for name, health in healths.items()]
+        return {status.name: status for status in message(
+            '/segment', Time(), situation, cameras).status}
+
+    found = made()
+    assert list(found) == [f'/segment: {name}' for name in ('segmentation', *healths)]
+    told = [(status.level, status.message) for status in found.values()]
+    assert told == [
+        (DiagnosticStatus.OK, '2 of 3 cameras send images: 20.0 Hz in, 20.0 Hz out'),
+        (DiagnosticStatus.OK, 'front: 10.0 Hz in, 10.0 Hz out'),
+        (DiagnosticStatus.WARN, 'left: no image for 10 s'),
+        (DiagnosticStatus.OK, 'right: 10.0 Hz in, 10.0 Hz out')]
+    values = [{pair.key: pair.value for pair in status.values} for status in found.values()]
+    assert values[0]['network runs'] == '80' and values[0]['images per network run'] == '2.50'
+    assert values[0]['model'] == 'm' and 'model' not in values[1]
+    assert values[2]['image topic'] == '/left/image' and values[3]['frames segmented'] == '100'
+    healths['front'].frame_started()
+    clock.now += 11.0
+    told = [status.message for status in made(degraded='tensorrt failed').values()]
+    assert told[0].startswith('images have been in the network for 11 s; tensorrt failed; ')
+    assert told[1].startswith('front: one image has been in the network for 11 s')
+    assert 'tensorrt' not in ''.join(told[1:])
+    failed = made(failure='no such model')
+    assert failed['/segment: segmentation'].level == DiagnosticStatus.ERROR

@@ -16,7 +16,7 @@ import yaml
 
 from processes import Process
 from segnode.ros import launch_arguments, topics
-from segnode.ros.parameters import BY_NAME, markdown_table, PARAMETERS
+from segnode.ros.parameters import BY_NAME, markdown_table, PARAMETERS, spec_of
 from segnode.runtimes import RUNTIMES
 
 
@@ -44,7 +44,7 @@ def test_tables_for_the_readme() -> None:
     for table, names in (
             (markdown_table(), [spec.name for spec in PARAMETERS]),
             (topics.markdown_table(), [topic.name for topic in topics.OUTPUT_TOPICS]),
-            (launch_arguments.markdown_table(), [a.name for a in launch_arguments.ARGUMENTS])):
+            (launch_arguments.markdown_table(), [a.name for a in launch_arguments.OWN_ARGUMENTS])):
         rows = table.splitlines()
         assert len({row.count('|') for row in rows}) == 1
         assert [name for name in names if not any(f'| `{name}` |' in row for row in rows)] == []
@@ -64,11 +64,32 @@ def test_tables_for_the_readme() -> None:
     ('rotation', 45, 'one of 0, 90, 180, 270'),
     ('roi', [0.0, 0.5, 0.5, 0.6], '[top, left, height, width]'),
     ('roi', [10.0], '[top, left, height, width]'),
+    ('cameras', ['front', 'front'], 'different names'),
+    ('cameras', ['front', ''], 'different names'),
+    ('cameras', ['front/left'], 'letters, digits'),
+    ('cameras', ['a__b'], 'single underscores'),
+    ('cameras', ['2nd'], 'a letter first'),
+    ('cameras', ['überholt'], 'letters, digits'),
+    ('cameras', ['max_rate'], 'letters, digits'),
+    ('cameras', [], 'different names'),
+    ('cameras', [f'camera{number}' for number in range(17)], '16 at most'),
 ])
 def test_refusals_name_parameter_and_allowed_values(name: str, value: Any, words: str) -> None:
     """A sentence says which parameter, what it may be and what it was."""
     sentence = BY_NAME[name].refusal(value)
     assert sentence is not None and name in sentence and words in sentence
+
+
+def test_cameras_and_what_is_their_own() -> None:
+    """Names as topics have them; a camera's own value is held to what the common one is."""
+    for names in ([''], ['front'], ['front', 'rear_left', 'Camera2']):
+        assert BY_NAME['cameras'].refusal(names) is None
+    spec = spec_of('front.rotation')
+    assert spec is not None and spec.refusal(90) is None
+    assert "'front.rotation' must be one of 0, 90" in str(spec.refusal(45))
+    assert spec_of('max_rate') is BY_NAME['max_rate']
+    for name in ('front.max_rate', 'front.cameras', 'front', 'qos_overrides./image.reliability'):
+        assert spec_of(name) is None
 
 
 @pytest.mark.parametrize('given, words', [
@@ -110,7 +131,7 @@ def test_parameters_of_a_running_node(
 
     for name, value in (('overlay_alpha', 1.01), ('overlay_alpha', 'red'), ('png_level', 10),
                         ('max_rate', float('nan')), ('publish_color', 3),
-                        ('model', 'other'), ('runtime', 'onnx'), ('autostart', False)):
+                        ('model', 'other'), ('input_transport', 'raw'), ('autostart', False)):
         done, reason = probe.set_parameter(name, value)
         assert not done and len(reason) > 10, (name, value, reason)
     assert probe.get_parameter('overlay_alpha') == 0.5

@@ -31,6 +31,24 @@ def test_all_taken(tmp_path, monkeypatch):
                 pass
 
 
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path, monkeypatch):
+    """In a folder that all may write to, its name is known: links there may lead anywhere."""
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    (tmp_path / 'mine').mkdir()
+    folder = tmp_path / f'segnode_domains_{os.getuid()}'
+    folder.symlink_to(tmp_path / 'mine')
+    with pytest.raises(SegnodeError, match=f'{folder} is not a folder of this user'):
+        with claimed_domain():
+            pass
+    folder.unlink()
+    folder.mkdir()
+    (tmp_path / 'letter').write_text('not to be lost')
+    for domain in private_domain.DOMAIN_IDS:
+        (folder / str(domain)).symlink_to(tmp_path / 'letter')
+    with claimed_domain():
+        assert (tmp_path / 'letter').read_text() == 'not to be lost'
+
+
 def test_tests_run_in_a_domain_of_their_own_on_this_machine():
     domain = int(os.environ['ROS_DOMAIN_ID'])
     assert domain in range(102)
