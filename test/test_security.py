@@ -21,7 +21,8 @@ FORBIDDEN_CALLS = {'eval', 'exec', 'compile', '__import__', 'os.system', 'os.pop
                    'yaml.unsafe_load', 'yaml.full_load', 'torch.jit.load', 'torch.hub.load',
                    'pandas.read_pickle', 'numpy.loads'}
 RESUMERS = {'fit', 'validate', 'test', 'predict'}  # of Lightning, where they get a ckpt_path
-SAFE_LOADERS = {'yaml.SafeLoader', 'yaml.CSafeLoader', '_StrictLoader'}
+SHELLS = {'sh', 'bash', 'dash', 'zsh', 'cmd', 'powershell'}  # with -c: a shell by another way in
+SAFE_LOADERS = {'yaml.SafeLoader', 'yaml.CSafeLoader', 'yaml.BaseLoader', '_StrictLoader'}
 
 
 def dotted(node: ast.AST) -> str:
@@ -37,6 +38,13 @@ def true(call: ast.Call, name: str) -> bool:
                and keyword.value.value is True for keyword in call.keywords)
 
 
+def not_off(call: ast.Call, name: str) -> bool:
+    """Tell whether a call has the keyword argument, and it is not the constant False."""
+    return any(keyword.arg == name and not (
+        isinstance(keyword.value, ast.Constant) and keyword.value.value is False)
+        for keyword in call.keywords)
+
+
 def keywords(call: ast.Call) -> set[str]:
     """Return the names of the keyword arguments."""
     return {keyword.arg for keyword in call.keywords if keyword.arg}
@@ -48,20 +56,25 @@ def complaint(call: ast.Call) -> str:
     last = name.rpartition('.')[2]
     if name in FORBIDDEN_CALLS:
         return f'{name}()'
-    if 'shell' in keywords(call) and not any(
-            keyword.arg == 'shell' and isinstance(keyword.value, ast.Constant)
-            and keyword.value.value is False for keyword in call.keywords):
+    if not_off(call, 'shell'):
         return f'{name}(shell=...)'
-    if 'allow_pickle' in keywords(call):
+    command = [str(item.value) for argument in call.args
+               if isinstance(argument, (ast.List, ast.Tuple))
+               for item in argument.elts if isinstance(item, ast.Constant)]
+    if '-c' in command and SHELLS & {word.rpartition('/')[2] for word in command}:
+        return f'{name}() of a shell'
+    if last == 'import_module' and {'pickle', *FORBIDDEN_MODULES} & {
+            argument.value for argument in call.args if isinstance(argument, ast.Constant)}:
+        return f'{name}() of what unpickles'
+    if not_off(call, 'allow_pickle'):
         return f'{name}(allow_pickle=...)'
     loads = name == 'torch.load' or last == 'load_from_checkpoint'
     if loads and not true(call, 'weights_only'):
         return f'{name}() without weights_only=True'
     if last in RESUMERS and 'ckpt_path' in keywords(call) and not true(call, 'weights_only'):
         return f'{name}(ckpt_path=...) without weights_only=True'
-    if name == 'yaml.load' and not any(
-            keyword.arg == 'Loader' and dotted(keyword.value) in SAFE_LOADERS
-            for keyword in call.keywords):
+    if name == 'yaml.load' and not SAFE_LOADERS & {dotted(loader) for loader in (
+            *call.args[1:], *(k.value for k in call.keywords if k.arg == 'Loader'))}:
         return 'yaml.load() without a safe loader'
     return ''
 
@@ -73,6 +86,8 @@ def complaints(tree: ast.AST) -> Iterator[tuple[int, str]]:
             for alias in node.names:
                 if alias.name.split('.')[0] in FORBIDDEN_MODULES:
                     yield node.lineno, f'import {alias.name}'
+                elif alias.name == 'pickle' and alias.asname:  # under which it is not looked for
+                    yield node.lineno, f'import pickle as {alias.asname}'
         elif isinstance(node, ast.ImportFrom):
             module = (node.module or '').split('.')[0]
             names = {alias.name for alias in node.names}
@@ -137,7 +152,9 @@ def test_shell_scripts_evaluate_nothing_that_comes_from_outside(project: Path) -
     'exec(text)', 'os.system(text)', 'subprocess.run(text, shell=True)',
     'subprocess.run(text, shell=flag)', 'np.load(path, allow_pickle=True)', 'tempfile.mktemp()',
     '__import__(name)',
-    'np.load(path, mmap_mode=None, allow_pickle=flag)',
+    'np.load(path, mmap_mode=None, allow_pickle=flag)', 'import pickle as p; p.loads(b"")',
+    'importlib.import_module("pickle")', 'subprocess.run(["/bin/sh", "-c", text])',
+    'subprocess.Popen(("bash", "-c", text), env=given)',
 ])
 def test_the_search_finds_what_it_looks_for(code: str) -> None:
     """Each of these would be found in the tree."""
@@ -149,8 +166,11 @@ def test_the_search_finds_what_it_looks_for(code: str) -> None:
     'network.eval(); create().eval()',
     'from pickle import UnpicklingError', 'torch.load(path, weights_only=True)',
     'trainer.fit(m, ckpt_path=p, weights_only=True)', 'model.fit(x)', 'yaml.safe_load(text)',
-    'yaml.load(text, Loader=yaml.SafeLoader)', 're.compile(text)', 'np.load(path)',
-    'subprocess.run(["ls"], shell=False)',
+    'yaml.load(text, Loader=yaml.SafeLoader)', 'yaml.load(text, yaml.BaseLoader)',
+    're.compile(text)', 'np.load(path)',
+    'np.load(path, allow_pickle=False)',
+    'subprocess.run(["ls"], shell=False)', 'subprocess.run([sys.executable, "-c", code])',
+    'importlib.import_module("torch")',
 ])
 def test_the_search_leaves_alone_what_is_safe(code: str) -> None:
     """None of these is a fault."""

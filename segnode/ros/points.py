@@ -3,7 +3,8 @@
 """Labels and depth of one frame as points of a pinhole camera. No ROS here.
 
 The bytes of a PointCloud2 are built here with NumPy, not by sensor_msgs_py: that package comes
-with a ROS installation only (there is no wheel of it), and this is all that would be used of it.
+with a ROS installation only (there is no wheel of it), and this is all that would be used of it. A
+test compares the two where it is installed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ import numpy as np
 from segnode.labels import IGNORE, LabelSet
 from segnode.ros.image_codec import DecodeError
 
-# Red, green and blue are the low bytes of 'rgb', which the message must call a float32: that is
-# what PCL looks for (github PointCloudLibrary/pcl#3383). Padded, so that floats are aligned.
+# What pcl::PointXYZRGBL and PointXYZL take as it is: PCL asks for its own name and type of a field
+# (FieldMatches in its PCLPointField.h) and leaves out what has another type (its issue #3518), or
+# in newer versions casts it with a warning. So the label is uint32, though ids fit into a byte.
+# Red, green and blue are the low bytes of 'rgb', which the message must call a float32 (its issue
+# #3383). No padding: readers that reckon the size of a point from its fields find the same.
 OFFSETS = {'x': 0, 'y': 4, 'z': 8, 'rgb': 12, 'label': 16}  # bytes in a point
 POINT = np.dtype({
     'names': list(OFFSETS),
-    'formats': ['f4', 'f4', 'f4', 'u4', 'u1'],
+    'formats': ['f4', 'f4', 'f4', 'u4', 'u4'],
     'offsets': list(OFFSETS.values()),
-    'itemsize': 20,
 })
 MILLIMETRE = np.float32(0.001)
 DEPTH_TYPES = {'16UC1': 'u2', 'mono16': 'u2', '32FC1': 'f4'}  # mm, mm, m (REP 118)

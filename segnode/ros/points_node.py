@@ -49,7 +49,7 @@ _BY_REFERENCE = {'check_fields': True} if '_check_fields' in PointCloud2.__slots
 FIELDS = [PointField(name=name, offset=offset, datatype=kind, count=1)
           for name, offset, kind in (
               *((name, OFFSETS[name], PointField.FLOAT32) for name in ('x', 'y', 'z', 'rgb')),
-              ('label', OFFSETS['label'], PointField.UINT8))]
+              ('label', OFFSETS['label'], PointField.UINT32))]
 
 
 class PointsNode(Node):

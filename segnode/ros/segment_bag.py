@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from dataclasses import fields
 import json
 import logging
 from pathlib import Path
@@ -97,10 +98,10 @@ class Bar:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    from segnode.record import FIT_CHOICES
+    from segnode.commands.arguments import add_runtime_options, add_segmenter
     from segnode.ros.bags.cameras import NAMING
     from segnode.ros.bags.options import OUTPUTS, STORAGES
-    from segnode.runtimes import RUNTIMES
+    from segnode.uncertainty import DEFAULT_SAMPLES, MEASURES
 
     made = argparse.ArgumentParser(
         prog='segment_bag',
@@ -135,14 +136,20 @@ def parser() -> argparse.ArgumentParser:
                       help='segment so long')
     made.add_argument('--max-frames', type=_count, default=0, metavar='N',
                       help='segment at most N images, of all topics together')
-    made.add_argument('--model', default='fsffnet',
-                      help='name or path of a model (default: %(default)s)')
-    made.add_argument('--runtime', default='auto', choices=RUNTIMES)
-    made.add_argument('--fit', default='model', choices=FIT_CHOICES,
-                      help="how an image is brought to the network's input size; model: as the "
-                      'model was validated')
-    made.add_argument('--allow-random-weights', action='store_true',
-                      help='run a network that nobody trained where there are no weights')
+    made.add_argument('--confidence', action='store_true',
+                      help='the confidence of the labels too, mono8, 0 to 255')
+    made.add_argument('--min-confidence', type=_fraction, default=0.0, metavar='SHARE',
+                      help='softmax of a label, 0 to 1, below which it is 255 in all masks '
+                           '(default: %(default)s)')
+    made.add_argument('--uncertainty', default='none', choices=('none', *MEASURES),
+                      help='this measure too, mono8, from Monte Carlo dropout of a network that '
+                           'offers it (default: none)')
+    made.add_argument('--samples', type=_count, default=DEFAULT_SAMPLES, metavar='N',
+                      help='passes of Monte Carlo dropout for each image (default: %(default)s)')
+    made.add_argument('--image-bits', type=int, default=16, choices=range(8, 17), metavar='N',
+                      help='bits in use of 16-bit images, 8 to 16 (default: %(default)s)')
+    add_segmenter(made)
+    add_runtime_options(made)
     made.add_argument('--workers', type=_count, default=0, metavar='N',
                       help='threads that decode, segment and encode (default: one for each usable '
                            'core, 4 beside a GPU; with --ray 1)')
@@ -210,14 +217,13 @@ def _run(given: argparse.Namespace, signals: Signals) -> int:
 
 def _options(given: argparse.Namespace) -> BagOptions:
     from segnode.ros.bags.options import BagOptions
+    from segnode.view import WHOLE
 
-    return BagOptions(
-        topics=tuple(given.topics), outputs=given.outputs,
-        compressed_labels=given.compressed_labels, name=given.name, storage=given.storage,
-        start=given.start, duration=given.duration, max_frames=given.max_frames,
-        alpha=given.alpha, model=given.model, runtime=given.runtime, fit=given.fit,
-        allow_random_weights=given.allow_random_weights, batch=given.batch,
-        workers=given.workers or int(given.ray is not None), threads=given.threads)
+    named = {field.name: getattr(given, field.name) for field in fields(BagOptions)}
+    return BagOptions(**{
+        **named, 'topics': tuple(given.topics), 'roi': given.roi or WHOLE,
+        'ego_mask': str(given.ego_mask or ''), 'label_grouping': given.label_grouping or '',
+        'workers': given.workers or int(given.ray is not None)})
 
 
 def _one_bag(

@@ -42,6 +42,7 @@ from segnode.ros.bags.discovery import find_bags
 from segnode.ros.bags.engine import Engine
 from segnode.ros.bags.job import Job
 from segnode.ros.bags.options import BagOptions
+from segnode.ros.bags.recording import typestore
 from segnode.ros.image_codec import decode_compressed, decode_image
 from segnode.segmenter import Segmenter
 
@@ -96,7 +97,10 @@ def decoded(message: Message, kind: str) -> np.ndarray | None:
 
 
 def assert_same_recording(source: Path, out: Path) -> list[Message]:
-    """All messages of the source are in the output, in their order; return the new ones."""
+    """All messages of the source are in the output, in their order; return the new ones.
+
+    Beside the masks of each camera its classes are named, once; that is not returned.
+    """
     before, after = read_bag(source), read_bag(out)
     known = {message.topic for message in before}
     assert [message for message in after if message.topic in known] == before
@@ -104,7 +108,13 @@ def assert_same_recording(source: Path, out: Path) -> list[Message]:
     assert {topic: now[topic] for topic in was} == was
     times = [message.time for message in after]
     assert times == sorted(times)
-    return [message for message in after if message.topic not in known]
+    new = [message for message in after if message.topic not in known]
+    masks = [message for message in new if not message.topic.endswith('/label_info')]
+    named = [message.topic for message in new if message not in masks]
+    spaces = {topic.partition('/labels')[0] for topic in now.keys() - was.keys()
+              if '/labels' in topic}
+    assert sorted(named) == sorted(f'{space}/label_info' for space in spaces)
+    return masks
 
 
 def assert_masks(
@@ -185,6 +195,31 @@ def test_label_set_and_custom_data_are_in_the_metadata(tmp_path, engine):
         assert made['weights_sha256'] == engine.model.weights_sha256
 
 
+@pytest.mark.parametrize('storage, compression', [('mcap', ''), ('sqlite3', 'message')])
+def test_classes_are_named_as_the_node_does(tmp_path, engine, storage, compression):
+    """One latched LabelInfo for each camera, before its first mask; its type is ROS 2's own."""
+    source = write_bag(
+        tmp_path / 'drive', storage, compression=compression, frames=2, cameras=TWO_CAMERAS)
+    Job(source, tmp_path / 'out', BagOptions(min_confidence=0.25)).run(engine)
+    found = [m for m in read_bag(tmp_path / 'out') if m.topic.endswith('/label_info')]
+    assert [m.topic for m in found] == [f'/{side}/segmentation/label_info'
+                                        for side in ('front', 'rear')]
+    for message in found:
+        info = typestore().deserialize_cdr(message.data, 'vision_msgs/msg/LabelInfo')
+        assert {c.class_id: c.class_name for c in info.class_map} == dict(
+            enumerate(engine.model.record.label_set.names))
+        assert info.threshold == 0.25 and message.time == START
+        assert info.header.stamp.sec * 10**9 + info.header.stamp.nanosec == START
+        kind, _, type_hash, details, count = described(tmp_path / 'out')[message.topic]
+        assert (kind, count) == ('vision_msgs/msg/LabelInfo', 1)
+        # As rosidl writes it into the package (label_info__description.c).
+        assert type_hash == (
+            'RIHS01_3d37df4015cdf660cc851c51897f2acd957e1ca6205ba0a99aebffb9406b0783')
+        (profile,) = details.offered_qos_profiles
+        assert (profile.durability.name, profile.reliability.name, profile.depth) == (
+            'TRANSIENT_LOCAL', 'RELIABLE', 1)
+
+
 def test_colours_overlay_and_packed_labels(tmp_path, engine, truth):
     source = write_bag(tmp_path / 'drive', frames=3)
     run(source, tmp_path / 'out', engine, outputs=('labels', 'color', 'overlay'), alpha=0.3,
@@ -235,10 +270,10 @@ def test_mcap_chunks_attachments_and_publication_times_stay(tmp_path, engine):
     (made,) = (tmp_path / 'out').glob('*.mcap')
     before, after = chunks_of(file), chunks_of(made)
     assert [chunk for chunk in after if chunk in before] == before
-    assert len(after) == len(before) + 5  # 40 frames, 8 at a stretch
+    assert len(after) == len(before) + 6  # the names; 40 frames, 8 at a stretch
     # Masks lie among their images, not at the end: a reader in file order meets them in time.
-    order = [chunk in before for chunk in after]
-    assert order.index(False) < 0.5 * len(order)
+    new = [place for place, chunk in enumerate(after) if chunk not in before]
+    assert new[0] < 2 and new[1] < 0.5 * len(after)
     summary = mcap_file.read_summary(made)
     (offset, length) = struct.unpack_from('<QQ', summary.attachments[0])
     assert made.read_bytes()[offset:offset + length].count(b'calibration of 2026') == 1
@@ -339,7 +374,7 @@ def test_lone_storage_file(tmp_path, engine, truth, storage):
     lone = shutil.copy(file, tmp_path / f'lone{file.suffix}')
     run(Path(lone), tmp_path / 'out', engine)
     assert_same_recording(Path(lone), tmp_path / 'out' / Path(lone).name)
-    new = [m for m in read_bag(tmp_path / 'out') if m.topic.startswith(NEW)]
+    new = [m for m in read_bag(tmp_path / 'out') if m.topic == NEW + 'labels']
     assert_masks(source, new, truth, {'/camera/image_raw': NEW + 'labels'})
     was, now = described(Path(lone)), described(tmp_path / 'out')
     assert {topic: now[topic] for topic in was} == was
@@ -449,7 +484,8 @@ def test_several_storage_files(tmp_path, engine, truth, storage, suffix):
     run(source, tmp_path / 'out', engine)
     for name, count in ((f'drive{suffix}', 3), (f'later{suffix}', 2)):
         before, after = read_bag(source / name), read_bag(tmp_path / 'out' / name)
-        assert [m for m in after if m.topic != NEW + 'labels'] == before
+        assert [m for m in after if not m.topic.startswith(NEW)] == before
+        assert (NEW + 'label_info' in {m.topic for m in after}) == name.startswith('drive')
         own = [m for m in after if m.topic == NEW + 'labels']
         assert [m.time for m in own] == [
             m.time for m in before if m.topic == '/camera/image_raw']
@@ -490,6 +526,9 @@ def test_ros1_bag(tmp_path, engine, truth):
                 message, recorded_bags.IMAGE))
     run(tmp_path / 'drive.bag', tmp_path / 'out', engine)
     found = read_bag(tmp_path / 'out')
+    named = [m for m in found if m.topic == NEW + 'label_info']
+    found = [m for m in found if m not in named]
+    assert len(named) == 1
     assert [m.topic for m in found] == ['/camera', NEW + 'labels'] * 3
     for index, image in enumerate(images):
         np.testing.assert_array_equal(
@@ -619,7 +658,7 @@ def test_places_that_are_refused(tmp_path, engine):
         Job(source, tmp_path / 'empty', BagOptions()).run(engine)
     report = Job(source, tmp_path / 'empty', BagOptions(), resume=True).run(engine)
     assert report['status'] == 'complete'
-    with pytest.raises(SegnodeError, match='or with other options .*--force makes it again'):
+    with pytest.raises(SegnodeError, match='made with another fit: --force makes it again'):
         Job(source, tmp_path / 'empty', BagOptions(fit='crop'), resume=True).run(engine)
     report = Job(source, tmp_path / 'empty', BagOptions(fit='crop'), force=True).run(engine)
     assert report['status'] == 'written'

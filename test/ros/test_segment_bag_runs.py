@@ -106,7 +106,7 @@ def test_killed_and_resumed(start, recording, unbroken, tmp_path, storage):
     said = call(*options, code=1)
     assert 'there is an unfinished run for' in said and '--resume goes on with it' in said
     said = call(*options, '--resume', '--fit', 'crop', code=1)
-    assert 'had another options: go on with the same, or begin anew with --force' in said
+    assert 'had another fit: go on with the same, or begin anew with --force' in said
     said = call(*options, '--resume')
     earlier = int(re.search(r'\((\d+) by an earlier run\)', said)[1])
     assert 0 < earlier < FRAMES
@@ -197,7 +197,7 @@ def test_folder_of_bags_and_json(tmp_path, capsys):
     assert '3 bags written, 0 complete already, 1 without images, 1 failed; 9 frames' in said
     assert re.search(r'torn\.mcap failed: .*cannot be read as a ROS 2 bag', said)
     for name in ('a', 'b', 'c'):
-        assert len(read_bag(tmp_path / 'out' / 'monday' / name)) == 6
+        assert len(read_bag(tmp_path / 'out' / 'monday' / name)) == 3 + 3 + 1  # the names
     assert not list((tmp_path / 'out').rglob('.*'))
     (tmp_path / 'in' / 'torn.mcap').unlink()
     write_bag(day / 'd', frames=1, others=False)
@@ -207,7 +207,7 @@ def test_folder_of_bags_and_json(tmp_path, capsys):
     assert (summary['written'], summary['complete'], summary['failed']) == (1, 3, 0)
     assert [Path(bag['bag']).name for bag in summary['bags']] == ['a', 'b', 'c', 'd', 'silent']
     said = call(*options, '--fit', 'crop', code=1)
-    assert '4 failed' in said and 'with other options' in said
+    assert '4 failed' in said and 'was made with another fit' in said
 
 
 @pytest.mark.parametrize('arguments, code, message', [
@@ -237,7 +237,8 @@ def test_runs_without_rclpy(recording, tmp_path):
             'from segnode.ros.segment_bag import main; sys.exit(main(sys.argv[1:]))')
     subprocess.run([sys.executable, '-c', code, recording, '--out', tmp_path / 'out', *FAST,
                     '--max-frames', '2'], check=True, timeout=60)
-    assert len(read_bag(tmp_path / 'out')) == len(read_bag(recording)) + 2
+    # Two masks, and the names of the classes for each of the two cameras.
+    assert len(read_bag(tmp_path / 'out')) == len(read_bag(recording)) + 2 + 2
 
 
 def test_bar_with_the_time_that_is_left(monkeypatch, capsys):

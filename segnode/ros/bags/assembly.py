@@ -20,7 +20,14 @@ from segnode.ros.bags.engine import Engine
 from segnode.ros.bags.journal import Journal, MaskMessage, Part, PartMaker
 from segnode.ros.bags.metadata import NewTopic
 from segnode.ros.bags.options import BagOptions
-from segnode.ros.bags.recording import METADATA, Recording, Survey, survey, typestore
+from segnode.ros.bags.recording import (
+    LABEL_INFO_TYPE,
+    METADATA,
+    Recording,
+    Survey,
+    survey,
+    typestore,
+)
 
 REPORT = 'segment_bag.json'
 LABEL_SET = 'segnode_label_set'
@@ -52,13 +59,19 @@ def put_together(
     draft.mkdir()
     information = _information(recording, surveys)
     version = information['version']
-    label_set = json.dumps(engine.model.record.label_set.to_dict())
-    custom_data = {LABEL_SET: label_set, SEGMENTATION: _segmentation(cameras, engine)}
+    label_set = json.dumps(engine.label_set.to_dict())
+    custom_data = {LABEL_SET: label_set, SEGMENTATION: _segmentation(cameras, options, engine)}
     masks = [topic for camera in cameras for topic in camera.masks.values()]
-    latched: NewTopic | None = None
+    # The names are said at the beginning: of the first file that has one.
+    opening = next((index for index, found in enumerate(surveys) if found.count), 0)
+    start = surveys[opening].start
+    latched = [(camera.label_info, _label_info(start, options, engine)) for camera in cameras]
     if version < metadata.CUSTOM_DATA_SINCE:
-        channel = 1 + max(topic.channel for topic in masks)
-        latched = new_topic(f'/{options.name}/label_set', STRING_TYPE, channel, latched=True)
+        channel = 1 + max(topic.channel for topic, _ in latched)
+        topic = new_topic(f'/{options.name}/label_set', STRING_TYPE, channel, latched=True)
+        latched.append((topic, _string(label_set)))
+    if not surveys[opening].count:  # there are topics and no messages: nothing has a beginning
+        latched.clear()
     counts = dict.fromkeys((topic.channel for topic in masks), 0)
     per_file = []
     for index in range(len(recording.files)):
@@ -66,20 +79,21 @@ def put_together(
         for part in own:
             for channel, entries in part.index.items():
                 counts[channel] += len(entries)
-        first = [] if latched is None or index else [latched]
+        first = latched if index == opening else []
         per_file.append(sum(part.messages for part in own) + len(first))
     added = [(topic, counts[topic.channel]) for topic in masks]
-    added += [(latched, 1)] if latched else []
+    added += [(topic, 1) for topic, _ in latched]
     metadata.extend(information, added, per_file, custom_data, name)
     for index, path in enumerate(recording.files):
-        first = [] if latched is None or index else [latched]
-        parts = _parts(journal, index, first, surveys[index].start, label_set, recording)
+        first = latched if index == opening else []
+        parts = _parts(journal, index, first, start, recording)
+        topics = [*masks, *(topic for topic, _ in first)]
         target = draft / path.name
         if recording.storage == 'mcap':
-            mcap_file.insert(path, target, [*masks, *first], version, parts,
+            mcap_file.insert(path, target, topics, version, parts,
                              {'segnode': custom_data}, pause)
         else:
-            sqlite_file.insert(path, target, [*masks, *first], version, parts,
+            sqlite_file.insert(path, target, topics, version, parts,
                                metadata.to_text(information), pause)
         _verify(target, surveys[index], per_file[index])
     (draft / METADATA).write_text(metadata.to_text({metadata.KEY: information}))
@@ -97,29 +111,47 @@ def _information(recording: Recording, surveys: list[Survey]) -> Any:
         recording.storage, path.name, version, topics, found.start, found.end, distro)
 
 
-def _segmentation(cameras: list[Camera], engine: Engine) -> str:
-    """Return which topic was made from which, and by what, as JSON."""
+def _segmentation(cameras: list[Camera], options: BagOptions, engine: Engine) -> str:
+    """Return which topic was made from which, by what and how, as JSON."""
     return json.dumps({
         'model': engine.model.name, 'weights_sha256': engine.model.weights_sha256,
-        'runtime': engine.runtime,
+        'runtime': engine.runtime, 'label_set': engine.label_set.name,
+        'classes_of': engine.model.record.label_set.name, 'labels_at': options.labels_at,
+        'roi': options.roi, 'rotation': options.rotation,
+        'min_confidence': options.min_confidence, 'uncertainty': options.uncertainty,
         'topics': {camera.topic: {output: topic.name for output, topic in camera.masks.items()}
                    for camera in cameras},
     })
 
 
+def _label_info(start: int, options: BagOptions, engine: Engine) -> bytes:
+    """Return the serialised LabelInfo: the names of the classes, of log time ``start`` (ns)."""
+    types = typestore().types
+    stamp = types['builtin_interfaces/msg/Time'](start // 10**9, start % 10**9)
+    message = types[LABEL_INFO_TYPE](
+        types['std_msgs/msg/Header'](stamp, ''),
+        [types['vision_msgs/msg/VisionClass'](index, name)
+         for index, name in enumerate(engine.label_set.names)],  # 255 needs none
+        options.min_confidence)
+    return bytes(typestore().serialize_cdr(message, LABEL_INFO_TYPE))
+
+
+def _string(text: str) -> bytes:
+    """Return the serialised String."""
+    return bytes(typestore().serialize_cdr(typestore().types[STRING_TYPE](text), STRING_TYPE))
+
+
 def _parts(
-    journal: Journal, file: int, latched: list[NewTopic], start: int, label_set: str,
+    journal: Journal, file: int, latched: list[tuple[NewTopic, bytes]], start: int,
     recording: Recording,
 ) -> Iterator[tuple[Part, bytes]]:
-    """Yield the parts of a file, the label set before them where it has a topic."""
-    for topic in latched:
-        store = typestore()
-        message = store.types[STRING_TYPE](label_set)
-        data = bytes(store.serialize_cdr(message, STRING_TYPE))
-        if recording.compression == 'message':
-            data = compress(data)
+    """Yield the parts of a file, before them what is latched, at log time ``start`` (ns)."""
+    if latched:
         maker = PartMaker(file)
-        maker.frame(start, [MaskMessage(topic.channel, start, data)])
+        maker.frame(start, [
+            MaskMessage(topic.channel, start,
+                        compress(data) if recording.compression == 'message' else data)
+            for topic, data in latched])
         yield maker.finish()
     yield from journal.bodies(file)
 

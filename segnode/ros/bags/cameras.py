@@ -12,18 +12,19 @@ import re
 from segnode.errors import SegnodeError
 from segnode.ros.bags.metadata import NewTopic
 from segnode.ros.bags.options import BagOptions
-from segnode.ros.bags.recording import Topic, typestore
+from segnode.ros.bags.recording import LABEL_INFO_TYPE, Topic, typestore
 from segnode.ros.frame_sources import COMPRESSED_TYPE, IMAGE_TYPE
 from segnode.ros.topics import OUTPUT_TOPICS
 
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
 STRING_TYPE = 'std_msgs/msg/String'
 NAMING = (
-    'Masks of one image topic: /segmentation/labels, .../color, .../overlay. Of several, each in '
+    'Masks of one image topic: /segmentation/labels, .../color and so on. Of several, each in '
     'a namespace of its own: NAMESPACE/segmentation/labels, so /left/image_raw gives '
     '/left/segmentation/labels. Where two share a namespace, for every topic: '
     'TOPIC/segmentation/labels, so /camera/image_raw gives /camera/image_raw/segmentation/labels. '
-    '--compressed-labels adds /compressed to labels.'
+    '--compressed-labels adds /compressed to labels. Beside them, label_info '
+    '(vision_msgs/LabelInfo, latched) names the classes.'
 )
 _MASKS = {topic.name.partition('/')[2] for topic in OUTPUT_TOPICS
           if topic.type_name in IMAGE_TYPES}
@@ -36,12 +37,14 @@ class Camera:
 
     Args:
         topic, msgtype: of the images.
-        masks: by output ('labels', 'color', 'overlay'), its topic.
+        masks: by output ('labels', 'color', ...), its topic.
+        label_info: where the names of the classes are said, beside the masks.
     """
 
     topic: str
     msgtype: str
     masks: dict[str, NewTopic]
+    label_info: NewTopic
 
 
 class NoImages(SegnodeError):
@@ -78,16 +81,19 @@ def choose(topics: Mapping[str, Topic], options: BagOptions, first_channel: int)
     channel = first_channel
     for name in chosen:
         masks = {}
-        for output in options.outputs:
+        for output in options.masks:
             packed = output == 'labels' and options.compressed_labels
             topic = f'{bases[name]}/{output}' + '/compressed' * packed
-            if topic in topics:
-                raise SegnodeError(
-                    f'there already is a topic {topic}: give --name another name than '
-                    f'{options.name}')
             masks[output] = new_topic(topic, COMPRESSED_TYPE if packed else IMAGE_TYPE, channel)
             channel += 1
-        cameras.append(Camera(name, images[name].msgtype, masks))
+        info = new_topic(f'{bases[name]}/label_info', LABEL_INFO_TYPE, channel, latched=True)
+        channel += 1
+        there = [topic.name for topic in (*masks.values(), info) if topic.name in topics]
+        if there:
+            raise SegnodeError(
+                f'there already is a topic {there[0]}: give --name another name than '
+                f'{options.name}')
+        cameras.append(Camera(name, images[name].msgtype, masks, info))
     return cameras
 
 

@@ -8,9 +8,13 @@ picture is copied between processes, and a kill leaves no orphan.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 import contextlib
+import dataclasses
+import hashlib
+import json
 import logging
 import os
 import queue
@@ -19,16 +23,17 @@ from typing import Any
 
 import cv2
 
+from segnode.commands.arguments import runtime_options
 from segnode.model import Model
 from segnode.ros.bags.options import BagOptions
 from segnode.runtimes import load_runtime
+from segnode.runtimes.base import LABELS_AT
 from segnode.segmenter import Segmenter
 
 _LOG = logging.getLogger('segnode')
 _THREADS = 'bag-worker'
 _GPU_WORKERS = 4  # they decode and encode while one of them runs the network
 _GPU_BATCH = 8
-_BUILT_FOR_A_BATCH = ('tensorrt', 'torch2trt')  # these have to know it when they are loaded
 
 
 class Engine:
@@ -44,13 +49,15 @@ class Engine:
     def __init__(self, options: BagOptions) -> None:
         self._options = options
         self._threads = options.threads or 1
-        self._more: dict[str, Any] = {}
-        if options.batch > 1 and options.runtime in _BUILT_FOR_A_BATCH:
-            self._more['batch'] = options.batch
+        self._given = _given(options, self._threads)
         first = Segmenter.load(
-            options.model, runtime=options.runtime, fit=options.fit, threads=self._threads,
-            allow_random_weights=options.allow_random_weights, **self._more)
+            options.model, runtime=options.runtime, fit=options.fit, labels_at=options.labels_at,
+            roi=options.roi, rotation=options.rotation, ego_mask=options.ego_mask or None,
+            label_grouping=options.label_grouping or None,
+            allow_random_weights=options.allow_random_weights, **self._given)
+        self._first = first
         self.model: Model = first.model
+        self.label_set = first.label_set
         self.runtime = first.runtime.name
         self.details = first.runtime.details
         on_cpu = ', CPU' in first.runtime.details
@@ -86,11 +93,28 @@ class Engine:
     def _another(self) -> Segmenter:
         options = self._options
         runtime = load_runtime(
-            self.model, self.runtime, threads=self._threads, **self._more)
-        made = Segmenter(self.model, runtime, options.fit)
+            self.model, self.runtime, label_stride=LABELS_AT[options.labels_at], **self._given)
+        # A view keeps what it has resized, and is not for two threads at once.
+        made = Segmenter(
+            self.model, runtime, options.fit, options.labels_at,
+            view=dataclasses.replace(self._first.view), grouping=self._first.grouping)
         with self._making:
             self._all.append(made)
         return made
+
+    def content(self) -> dict[str, str]:
+        """Return what decides on the content of an output beside the options, as JSON has it.
+
+        Of files that is what is in them, not what they are called.
+        """
+        ego, grouping = self._first.view.ego, self._first.grouping
+        told = {'weights': self.model.weights_sha256, 'ego_mask': '', 'label_grouping': ''}
+        if ego is not None:
+            told['ego_mask'] = _digest(f'{ego.shape}', ego.tobytes())
+        if grouping is not None:
+            told['label_grouping'] = _digest(
+                json.dumps(grouping.groups.to_dict()), grouping.table.tobytes())
+        return told
 
     def close(self) -> None:
         """End the threads and give the segmenters back."""
@@ -99,6 +123,21 @@ class Engine:
         cv2.setNumThreads(self._cv2_threads)
         for segmenter in self._all:
             segmenter.close()
+
+
+def _given(options: BagOptions, threads: int) -> dict[str, Any]:
+    """Return what every runtime of a run is loaded with."""
+    given: dict[str, Any] = {
+        'input_size': options.input_size, 'threads': threads, 'at_once': max(1, options.batch),
+        'confidence': options.confidence or options.min_confidence > 0.0,
+        'samples': 0 if options.uncertainty == 'none' else options.samples,
+    }
+    given.update(runtime_options(argparse.Namespace(**vars(options))))
+    return given
+
+
+def _digest(text: str, data: bytes) -> str:
+    return hashlib.sha256(text.encode() + b'\0' + data).hexdigest()
 
 
 def usable_cores() -> int:

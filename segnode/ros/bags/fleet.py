@@ -88,9 +88,7 @@ def on_ray(
     except Exception as error:
         reason = ' '.join(str(error).split())[:300]
         raise SegnodeError(f'there is no Ray cluster at {address or "hand"}: {reason}') from error
-    model = Path(options.model)
-    if model.exists() or model.suffix:  # the workers stand in folders of their own
-        options = replace(options, model=str(model.absolute()))
+    options = anywhere(options)
     cores = max(1, options.workers) * max(1, options.threads)
     task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=RAY_RETRIES)(_task)
     waiting: dict[Any, tuple[Path, Path]] = {}
@@ -113,6 +111,18 @@ def on_ray(
         for reference in waiting:
             ray.cancel(reference, force=True)
         ray.shutdown()
+
+
+def anywhere(options: BagOptions) -> BagOptions:
+    """Return options whose files are found from any folder: the workers stand in others."""
+    model = Path(options.model)
+    if model.exists() or model.suffix:
+        options = replace(options, model=str(model.absolute()))
+    if options.ego_mask:
+        options = replace(options, ego_mask=str(Path(options.ego_mask).absolute()))
+    if Path(options.label_grouping).suffix:  # else it is a built-in one
+        options = replace(options, label_grouping=str(Path(options.label_grouping).absolute()))
+    return options
 
 
 def _result(ray: Any, reference: Any, source: Path, out: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from segnode.ros.bags.masks import MaskMaker, Task
 from segnode.ros.bags.mcap_file import read_summary
 from segnode.ros.bags.options import BagOptions
 from segnode.ros.bags.recording import RawMessage, Recording, Survey, Topic
-from segnode.ros.bags.work_folder import WorkFolder
+from segnode.ros.bags.work_folder import changed, WorkFolder
 
 _LOG = logging.getLogger('segnode')
 # A task is what a worker does at a stretch, one batch at least; so much of the input is held for
@@ -125,7 +125,7 @@ class Job:
             'segnode': segnode.__version__,
             'input': {path.name: path.stat().st_size for path in files if path.is_file()},
             'options': self._options.content(),
-            'weights': engine.model.weights_sha256,
+            **engine.content(),
         }
 
     def _there(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
@@ -147,8 +147,8 @@ class Job:
             return {**report, 'status': 'complete', 'out': str(self._out)}
         if self._resume and isinstance(report, dict):
             raise SegnodeError(
-                f'{self._out} was made from another bag, or with other options or another '
-                'version: --force makes it again')
+                f'{self._out} was made with another '
+                f'{changed(wanted, report.get("made_from"))}: --force makes it again')
         raise SegnodeError(f'{self._out} exists: --force replaces it')
 
     def _in(self, work: WorkFolder, engine: Engine, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
+from segnode.fitting import at_size
 from segnode.labels import LabelSet
 from segnode.pictures import blend
 from segnode.ros.bags.cameras import Camera
@@ -92,12 +93,18 @@ class MaskMaker:
     ) -> None:
         """Decode, segment and encode some messages, and add them to a part in their order."""
         decoded: list[Decoded | DecodeError] = []
-        for _, message in batch:
+        for number, message in batch:
             try:
-                decoded.append(self._decoded(message))
+                one = self._decoded(message)
             except DecodeError as error:
                 decoded.append(error)
-        images = [one.image for one in decoded if isinstance(one, Decoded)]
+                continue
+            try:  # the image is fine: what was asked for is not
+                segmenter.view.region((one.image.shape[0], one.image.shape[1]))
+            except SegnodeError as error:
+                raise SegnodeError(f'message {number} of {message.topic}: {error}') from error
+            decoded.append(one)
+        images = [item.image for item in decoded if isinstance(item, Decoded)]
         # A runtime that takes a fixed number gets it; what the repeats give is left out.
         filling = [images[-1]] * (fixed - len(images)) if fixed and images else []
         try:
@@ -109,12 +116,12 @@ class MaskMaker:
             raise SegnodeError(
                 f'the {segmenter.runtime.name} runtime failed at message {number} of '
                 f'{message.topic}: {" ".join(str(error).split())[:200]}') from error
-        for (number, message), one in zip(batch, decoded):
-            if isinstance(one, Decoded):
+        for (number, message), item in zip(batch, decoded):
+            if isinstance(item, Decoded):
                 maker.frame(
-                    message.time, self._masks(one, next(found), segmenter.label_set))
+                    message.time, self._masks(item, next(found), segmenter.label_set))
             else:
-                maker.skip(message.topic, number, message.time, str(one))
+                maker.skip(message.topic, number, message.time, str(item))
 
     def _decoded(self, message: RawMessage) -> Decoded:
         """Decode a message; whatever is wrong with it is a DecodeError."""
@@ -124,19 +131,14 @@ class MaskMaker:
             reason = ' '.join(str(error).split())[:200]
             raise DecodeError(f'it is damaged ({type(error).__name__}: {reason})') from error
         decode = decode_image if message.msgtype == IMAGE_TYPE else decode_compressed
-        return Decoded(message, fields.header, decode(fields))
+        return Decoded(message, fields.header, decode(fields, self._options.image_bits))
 
     def _masks(
         self, decoded: Decoded, found: Segmentation, label_set: LabelSet
     ) -> list[MaskMessage]:
         """Return the serialised masks of an image."""
-        labels, pictures = found.labels, {'labels': found.labels}
         masks = self._cameras[decoded.message.topic].masks
-        if {'color', 'overlay'} & masks.keys():
-            pictures['color'] = label_set.colorize(labels)
-        if 'overlay' in masks:
-            rgb = np.asarray(cv2.cvtColor(decoded.image, cv2.COLOR_BGR2RGB))
-            pictures['overlay'] = blend(rgb, pictures['color'], labels, self._options.alpha)
+        pictures = self._pictures(decoded.image, found, label_set, masks)
         made = []
         for output, topic in masks.items():
             if topic.msgtype == IMAGE_TYPE:
@@ -146,6 +148,26 @@ class MaskMaker:
             if self._packed:
                 data = compress(data)
             made.append(MaskMessage(topic.channel, decoded.message.time, data))
+        return made
+
+    def _pictures(
+        self, image: np.ndarray, found: Segmentation, label_set: LabelSet, wanted: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """Return what is wanted, by output: uint8 (h, w), or (h, w, 3) RGB."""
+        made = {'labels': found.labels_above(self._options.min_confidence)}
+        if 'color' in wanted:
+            made['color'] = label_set.colorize(made['labels'])
+        if 'overlay' in wanted:  # of the image's size, whatever that of the labels is
+            rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            labels = at_size(made['labels'], rgb.shape[:2])
+            colors = made.get('color')
+            if colors is None or labels is not made['labels']:
+                colors = label_set.colorize(labels)
+            made['overlay'] = blend(rgb, colors, labels, self._options.alpha)
+        if found.confidence is not None:
+            made['confidence'] = found.confidence
+        if found.uncertainty is not None:
+            made['uncertainty'] = found.uncertainty.scaled(self._options.uncertainty)
         return made
 
     def _image(self, header: Any, picture: np.ndarray) -> bytes:

@@ -18,6 +18,12 @@ from segnode.ros.bags.compression import decompress
 STORAGE_OF = {'.mcap': 'mcap', '.db3': 'sqlite3'}
 SUFFIX_OF = {storage: suffix for suffix, storage in STORAGE_OF.items()}
 METADATA = 'metadata.yaml'
+LABEL_INFO_TYPE = 'vision_msgs/msg/LabelInfo'
+_VISION_MSGS = {
+    'vision_msgs/msg/VisionClass': 'uint16 class_id\nstring class_name\n',
+    LABEL_INFO_TYPE: 'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\n'
+                     'float32 threshold\n',
+}
 _LEAST_ROSBAGS = '0.11'  # the first that reads a storage file without its folder
 
 
@@ -222,9 +228,12 @@ def rosbags_reader() -> Callable[[Path], Any]:
 @functools.cache
 def typestore() -> Any:
     """Return the message types of ROS 2 Jazzy; those that are used here are alike in all."""
-    from rosbags.typesys import get_typestore, Stores
+    from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
-    return get_typestore(Stores.ROS2_JAZZY)
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, fields in _VISION_MSGS.items():  # which rosbags does not know
+        store.register(get_types_from_msg(fields, name))
+    return store
 
 
 def _size(path: Path) -> int:

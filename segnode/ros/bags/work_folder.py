@@ -20,6 +20,23 @@ _JOB = 'job.json'
 _LOCK = 'lock'
 
 
+def changed(job: dict[str, Any], earlier: Any) -> str:
+    """Return in words what differs between two jobs, or between one and what is none."""
+    names = []
+    earlier = earlier if isinstance(earlier, dict) else {}
+    for key in sorted(job.keys() | earlier.keys()):
+        here, there = job.get(key), earlier.get(key)
+        if here == there:
+            continue
+        if isinstance(here, dict) and isinstance(there, dict) and key == 'options':
+            names += sorted(name for name in here.keys() | there.keys()
+                            if name not in here or name not in there
+                            or here[name] != there[name])
+        else:
+            names.append({'segnode': 'version of segnode'}.get(key, key))
+    return ', '.join(names)
+
+
 class WorkFolder:
     """`.NAME.segment_bag` beside the output NAME, held by one process at a time.
 
@@ -75,13 +92,11 @@ class WorkFolder:
         """
         earlier = self._job()
         if earlier is not None and resume and not force:
-            changed = sorted(key for key in job.keys() | earlier.keys()
-                             if job.get(key) != earlier.get(key))
-            if not changed:
+            if job == earlier:
                 return True
             raise SegnodeError(
-                f'an unfinished run for {self._out} had another {", ".join(changed)}: go on with '
-                'the same, or begin anew with --force'
+                f'an unfinished run for {self._out} had another {changed(job, earlier)}: go on '
+                'with the same, or begin anew with --force'
             )
         if earlier is not None and not force:
             raise SegnodeError(
