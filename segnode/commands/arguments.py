@@ -96,11 +96,6 @@ def add_segmenter(arguments: argparse.ArgumentParser) -> None:
                            help='run a network that nobody trained where there are no weights')
 
 
-# Options of ``load_runtime`` that not every runtime has -> the value that leaves them to it.
-_UNSET = {
-    'device': 'auto', 'precision': 'auto', 'compile': False, 'dla_core': -1, 'workspace': 0}
-
-
 def add_runtime_options(
     arguments: argparse._ActionsContainer, *, several_precisions: bool = False
 ) -> None:
@@ -131,18 +126,22 @@ def add_runtime_options(
 
 def add_engine_options(arguments: argparse._ActionsContainer) -> None:
     """Let the user say how TensorRT's engines are built."""
-    arguments.add_argument('--dla-core', '--dla', type=int, default=_UNSET['dla_core'],
+    from segnode.runtimes import UNSET
+
+    arguments.add_argument('--dla-core', '--dla', type=int, default=UNSET['dla_core'],
                            metavar='CORE', help="core of a Jetson's deep learning accelerators "
                            'that tensorrt builds for (default: the GPU)')
-    arguments.add_argument('--workspace', type=int, default=_UNSET['workspace'], metavar='MIB',
+    arguments.add_argument('--workspace', type=int, default=UNSET['workspace'], metavar='MIB',
                            help='scratch memory that an operation of tensorrt may take (default: '
                            'all there is)')
 
 
 def runtime_options(given: argparse.Namespace) -> dict[str, Any]:
     """Return what was set of ``add_runtime_options``, as options of ``load_runtime``."""
+    from segnode.runtimes import UNSET
+
     return {
-        name: getattr(given, name) for name, unset in _UNSET.items()
+        name: getattr(given, name) for name, unset in UNSET.items()
         if getattr(given, name, unset) not in (unset, [unset])
     }
 

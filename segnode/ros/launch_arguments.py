@@ -121,7 +121,9 @@ def node_parameters(values: Mapping[str, str]) -> dict[str, Any]:
     """
     given = {name: typed(name, values[name], BY_NAME[name].type_name)
              for name in NODE_PARAMETERS if values[name]}
-    return {**given, **clock_parameters(values)}
+    # Launch refuses lists without items; cameras:=[] is for the node what [''] is.
+    told = {name: [''] if value == [] else value for name, value in given.items()}
+    return {**told, **clock_parameters(values)}
 
 
 def clock_parameters(values: Mapping[str, str]) -> dict[str, bool]:
@@ -208,7 +210,10 @@ def typed(name: str, text: str, type_name: str) -> Any:
     single = type_name.removesuffix(' array')
     try:
         if single != type_name:
-            return [_single(item, single) for item in _items(text)]
+            items = [_single(item, single) for item in _items(text)]
+            if not items and single != 'string':
+                raise ValueError(text)
+            return items
         return _single(text, single)
     except (KeyError, ValueError, yaml.YAMLError):
         raise SegnodeError(

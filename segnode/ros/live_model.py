@@ -89,12 +89,16 @@ class LiveModel:
             check_change({**values, **changed}, list(changed), self.serving.latest)
         except SegnodeError as error:
             return str(error)
+        except Exception as error:  # or rclpy leaves the client without an answer
+            return f'{type(error).__name__}: {error}'
         self._wake()
         return None
 
     def follow(self) -> None:
         """Do what is to be done now; in the executor's thread, and in no transition."""
         while self._refused:
+            # What was loaded since may run on the network that was closed with the refused model.
+            self._loader.cancel()
             self._go_back(*self._refused.pop(0))
         loaded = self._loader.take()
         if loaded is not None:
@@ -130,6 +134,8 @@ class LiveModel:
                 make(values, self._cameras, wanted, tell)
             finally:
                 tell('')
+            if not wanted():  # or what was not made would be made here, for nobody
+                raise SegnodeError('no longer wanted')
         return LoadedModel.load(values, self._cameras, base)
 
     def _arrived(self, loaded: Loaded) -> None:

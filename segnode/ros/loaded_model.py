@@ -13,16 +13,13 @@ from segnode.errors import SegnodeError
 from segnode.label_grouping import BUILT_IN_GROUPINGS, load_grouping
 from segnode.record import ModelRecord
 from segnode.runtimes.base import check_label_stride, check_samples, LABELS_AT, working_size
+from segnode.runtimes.choose import UNSET
 from segnode.segmenter import Segmenter
 from segnode.store import find
 from segnode.view import View
 
 # As of node_parameters.model_values.
 Values = Mapping[str, Any]
-
-# Options that not every runtime has: a runtime refuses those that it lacks, so they are given only
-# where they differ from these.
-_UNSET = {'device': 'auto', 'precision': 'auto', 'dla_core': -1, 'workspace': 0}
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class LoadedModel:
             samples=_samples(values), label_grouping=grouping,
             threads=values['threads'], at_once=len(views),
             allow_random_weights=values['allow_random_weights'],
-            **{name: values[name] for name, unset in _UNSET.items() if values[name] != unset})
+            **{name: values[name] for name, unset in UNSET.items() if values[name] != unset})
         # The first run allocates and chooses kernels; a camera image should not pay for it.
         segmenter.warm_up(len(views))
         return cls(segmenter, views, values)
@@ -140,7 +137,7 @@ def check_change(values: Values, changed: Sequence[str], running: LoadedModel | 
     grouping = values['label_grouping']
     if running is None or values['model'] != running.values['model']:
         if 'label_grouping' in changed and grouping and grouping not in BUILT_IN_GROUPINGS \
-                and not Path(grouping).is_file():
+                and not _is_file(grouping):
             raise SegnodeError(
                 f'no label grouping {grouping!r}: give {", ".join(BUILT_IN_GROUPINGS)} or the '
                 'path of a .yaml file')
@@ -151,6 +148,13 @@ def check_change(values: Values, changed: Sequence[str], running: LoadedModel | 
     size = working_size(record, _size(values))
     check_label_stride(LABELS_AT[values['labels_at']], size)
     check_samples(record, _samples(values))
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a name too long, a folder that may not be entered
+        return False
 
 
 def _view(values: Values, camera: str) -> View:
@@ -178,7 +182,7 @@ def _runtime_key(values: Values) -> tuple[Any, ...]:
     """Return what the runtime depends on."""
     return (
         *(values[name] for name in ('model', 'runtime', 'threads', 'allow_random_weights')),
-        *(values[name] for name in _UNSET),
+        *(values[name] for name in UNSET),
         _size(values), LABELS_AT[values['labels_at']], _confidence(values), _samples(values))
 
 

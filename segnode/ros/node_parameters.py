@@ -83,7 +83,8 @@ def declare(node: Node, refusal: Refusal) -> None:
         of_camera = spec_of(name)
         if name in overrides and of_camera is not None:
             declare_one(of_camera)
-    for stranger in _unknown(overrides, [*BY_NAME, *own]):
+    others = {name: given for name, given in overrides.items() if not node.has_parameter(name)}
+    for stranger in _unknown(others, [*BY_NAME, *own]):
         node.get_logger().warning(stranger)
     node.remove_on_set_parameters_callback(_checked)
     node.add_on_set_parameters_callback(functools.partial(_checked, refusal=refusal))
@@ -144,7 +145,7 @@ def _unknown(overrides: dict[str, Parameter], known: list[str]) -> list[str]:
     """Return a sentence for each parameter given at start that the node does not have."""
     sentences = []
     for name in overrides:
-        if name in known or name == 'use_sim_time' or name.startswith('qos_overrides.'):
+        if name.startswith('qos_overrides.'):
             continue
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean '{near[0]}'?" if near else '.'

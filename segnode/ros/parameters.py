@@ -25,6 +25,8 @@ from segnode.view import checked_roi, ROTATIONS, WHOLE
 Value = Any  # bool | int | float | str | list[int] | list[float] | list[str]
 # Images that a runtime can be built for at once (MAX_BATCH of tensorrt and torch2trt).
 MOST_CAMERAS = 16
+# Of a camera, in characters: a topic with its namespace must not exceed 247 (rcl).
+LONGEST_NAME = 64
 # Parameters that a camera may have a value of its own for, as CAMERA.NAME.
 OF_A_CAMERA = ('roi', 'rotation', 'ego_mask')
 
@@ -92,7 +94,8 @@ class ParameterSpec:
 def _are_cameras(names: Sequence[str]) -> bool:
     """Tell whether these are names that topics may have, each once; or ['']."""
     tokens = all(re.fullmatch('[A-Za-z][A-Za-z0-9_]*', name) and '__' not in name
-                 and name not in BY_NAME for name in names)
+                 and len(name) <= LONGEST_NAME and name not in (*BY_NAME, 'segmentation')
+                 for name in names)
     return list(names) == [''] or (
         tokens and len(set(names)) == len(names) and 0 < len(names) <= MOST_CAMERAS)
 
@@ -119,7 +122,8 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'whose topics begin without a name.',
         read_only=True, check=_are_cameras,
         constraint='different names of letters, digits and single underscores, a letter first, '
-        f'{MOST_CAMERAS} at most'),
+        f'{LONGEST_NAME} characters at most, none that of a parameter or segmentation; '
+        f'{MOST_CAMERAS} cameras at most'),
     ParameterSpec(
         'model', 'fsffnet',
         'Released model by name, the path of a .safetensors or .onnx file, or that of a .yaml '
@@ -140,6 +144,11 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'torch2trt fp32 and fp16, pytorch on a GPU fp32, fp16 and bf16, openvino fp32 and bf16; '
         'auto leaves it to the runtime.',
         choices=PRECISIONS, of_model=True),
+    ParameterSpec(
+        'compile', False,
+        'Let pytorch compile the network (torch.compile), which takes up to minutes at every '
+        'start.',
+        of_model=True),
     ParameterSpec(
         'dla_core', -1,
         "Core of a Jetson's deep learning accelerators that tensorrt builds for; -1 is the GPU.",

@@ -31,6 +31,10 @@ _CLASSES = {
     'openvino': ('segnode.runtimes.openvino', 'OpenVinoRuntime'),
 }
 RUNTIMES = ('auto', *_CLASSES)
+# Options of ``load_runtime`` that not every runtime has -> the value that leaves them to it. A
+# runtime refuses those that it lacks, so they are given only where they differ.
+UNSET: dict[str, Any] = {
+    'device': 'auto', 'precision': 'auto', 'compile': False, 'dla_core': -1, 'workspace': 0}
 # Those that run on one device alone -> which.
 _ONLY_DEVICE = {'tensorrt': 'cuda', 'torch2trt': 'cuda', 'openvino': 'cpu'}
 

@@ -104,6 +104,7 @@ def test_lists(type_name: str, text: str, expected: list[object]) -> None:
     ('confidence', 'perhaps', 'launch argument confidence must be of type bool'),
     ('rotation', '1.5', 'launch argument rotation must be of type integer'),
     ('input_size', '[512, x]', 'launch argument input_size must be of type integer array'),
+    ('input_size', '[]', 'launch argument input_size must be of type integer array'),
     ('input_size', '[512, [1]]', 'launch argument input_size must be of type integer array'),
     ('roi', '[0, 0', 'launch argument roi must be of type double array'),
     ('cameras', '[{a: b}]', 'launch argument cameras must be of type string array'),
@@ -113,6 +114,12 @@ def test_a_text_of_the_wrong_type_is_one_sentence(name: str, text: str, words: s
     with pytest.raises(SegnodeError, match=words) as error:
         node_parameters(values(**{name: text}))
     assert repr(text) in str(error.value)
+
+
+def test_no_cameras_are_one_without_a_name() -> None:
+    """Launch refuses a list without items."""
+    assert node_parameters(values(cameras='[]')) == {'cameras': ['']}
+    assert node_parameters(values(cameras='[front]')) == {'cameras': ['front']}
 
 
 def test_player_parameters() -> None:

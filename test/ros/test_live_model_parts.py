@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 import threading
 from types import SimpleNamespace
@@ -18,17 +19,21 @@ pytest.importorskip('onnxruntime')
 
 from probe import until
 from segnode.errors import SegnodeError
+from segnode.ros import live_model, node_parameters
 from segnode.ros.background_loader import BackgroundLoader
+from segnode.ros.live_model import LiveModel
 from segnode.ros.loaded_model import check_change, LoadedModel
 from segnode.ros.parameters import BY_NAME, MODEL_VALUES
 from segnode.ros.serving import Serving
-from segnode.segmenter import Segmentation
+from segnode.runtimes import UNSET
+from segnode.segmenter import Segmentation, Segmenter
 from small_custom import describe, frames, write_network
 
 
 class Runtime:
     """Counts how often it was closed."""
 
+    name = 'stand-in'
     closed = 0
 
 
@@ -266,6 +271,105 @@ def test_what_the_runtime_does_not_depend_on_needs_no_other(values: dict[str, An
     assert shown.segmenter.runtime is heavy.segmenter.runtime and shown.shows_confidence
 
 
+def test_options_of_the_runtime_are_given_where_they_are_set(
+        values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+
+    def load(name: str, **options: Any) -> Any:
+        given.append(options)
+        return SimpleNamespace(warm_up=lambda count: None)
+
+    monkeypatch.setattr(Segmenter, 'load', load)
+    first = LoadedModel.load(values, [''])
+    wanted = {**values, 'runtime': 'pytorch', 'compile': True, 'precision': 'fp16'}
+    LoadedModel.load(wanted, [''])
+    assert not set(UNSET) & set(given[0])
+    assert {name: given[1].get(name) for name in UNSET} == {
+        'device': None, 'precision': 'fp16', 'compile': True, 'dla_core': None, 'workspace': None}
+    assert not first.lends_runtime_to({**values, 'compile': True})
+
+
+class Parameters:
+    """Stands for a node that has nothing but parameters."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = {**values, 'cameras': ['']}
+
+    def get_parameter(self, name: str) -> Any:
+        return SimpleNamespace(value=self.values[name])
+
+    def has_parameter(self, name: str) -> bool:
+        return name in self.values
+
+    def set_parameters_atomically(self, changes: list[Any]) -> None:
+        self.values.update((change.name, change.value) for change in changes)
+
+    def get_logger(self) -> Any:
+        return logging.getLogger('stand-in')
+
+
+def test_what_is_no_longer_wanted_is_not_made_here_either(
+        values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process was ended in the middle; what it was to make is not there."""
+    loaded: list[Any] = []
+    monkeypatch.setattr(live_model, 'needs_making', lambda values: True)
+    monkeypatch.setattr(live_model, 'make', lambda values, cameras, wanted, tell: None)
+    monkeypatch.setattr(LoadedModel, 'load', lambda *given: loaded.append(given))
+    live = LiveModel(Parameters(values), lambda old, new: None, lambda: None)
+    base: Any = SimpleNamespace(lends_runtime_to=lambda values: False)
+    with pytest.raises(SegnodeError, match='no longer wanted'):
+        live._load_aside(values, base, lambda: False)
+    assert not loaded
+    live._load_aside(values, base, lambda: True)
+    assert len(loaded) == 1
+
+
+def test_what_was_built_on_a_refused_model_is_not_taken(
+        values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its network was closed with that; it is made anew, on that of the model that goes on."""
+    def loaded(wanted: Any, cameras: Any, base: LoadedModel | None = None) -> LoadedModel:
+        lent = base is not None and base.lends_runtime_to(wanted)
+        segmenter: Any = stand_in('x', base.segmenter.runtime if base and lent else None).segmenter
+        segmenter.model = SimpleNamespace(name='x')
+        return LoadedModel(segmenter, {}, wanted)
+
+    def adopt(old: LoadedModel, new: LoadedModel) -> None:
+        if new.shows_confidence:
+            raise SegnodeError('no such topic')
+
+    monkeypatch.setattr(live_model, 'needs_making', lambda values: False)
+    monkeypatch.setattr(LoadedModel, 'load', loaded)
+    node = Parameters(values)
+    live = LiveModel(node, adopt, lambda: None)
+    first = loaded(node.values, [''])
+    live.serving.begin(LoadedModel(first.segmenter, {}, node_parameters.model_values(node)))
+    with live.serving.in_use():  # a frame that takes long
+        node.values['confidence'] = True
+        until(lambda: live.follow() or live.serving.latest is not live.serving.model)
+        refused = live.serving.latest
+        node.values.update(confidence=False, min_confidence=0.5)
+        live.follow()
+        until(lambda: not live.building)
+    live.serving.settle()
+    assert refused.segmenter.runtime.closed == 1
+    until(lambda: live.follow() or live.serving.model.values['min_confidence'] == 0.5)
+    assert live.serving.model.segmenter.runtime.closed == 0
+    assert first.segmenter.runtime.closed == 1
+
+
+def test_a_check_that_raises_is_an_answer(
+        values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or rclpy would leave the client without one."""
+    def check(*given: Any) -> None:
+        raise OSError(36, 'File name too long')
+
+    monkeypatch.setattr(live_model, 'check_change', check)
+    woken: list[bool] = []
+    live = LiveModel(Parameters(values), lambda old, new: None, lambda: woken.append(True))
+    assert 'File name too long' in str(live.refusal({'label_grouping': 'x'}))
+    assert live.refusal({'max_rate': 1.0}) is None and not woken
+
+
 def test_cameras_have_their_own_views_or_the_common_one(values: dict[str, Any]) -> None:
     wanted = {**values, 'rotation': 90, 'left.rotation': 270, 'left.roi': (0.5, 0.0, 0.5, 1.0)}
     model = LoadedModel.load(wanted, ['front', 'left'])
@@ -279,6 +383,7 @@ def test_cameras_have_their_own_views_or_the_common_one(values: dict[str, Any]) 
     ({'ego_mask': '/none/such.png'}, 'the ego mask /none/such.png cannot be read'),
     ({'label_grouping': 'nonesuch'}, "no label grouping 'nonesuch'"),
     ({'label_grouping': '/none/such.yaml'}, '/none/such.yaml'),
+    ({'label_grouping': 'x' * 300}, "no label grouping 'xxx"),
     ({'input_size': (33, 64)}, '33'),
     ({'uncertainty': 'entropy'}, 'uncertainty needs a network with Monte Carlo dropout'),
 ])

@@ -72,7 +72,9 @@ def test_tables_for_the_readme() -> None:
     ('cameras', ['überholt'], 'letters, digits'),
     ('cameras', ['max_rate'], 'letters, digits'),
     ('cameras', [], 'different names'),
-    ('cameras', [f'camera{number}' for number in range(17)], '16 at most'),
+    ('cameras', [f'camera{number}' for number in range(17)], '16 cameras at most'),
+    ('cameras', ['x' * 65], '64 characters at most'),
+    ('cameras', ['segmentation'], 'none that of a parameter or segmentation'),
 ])
 def test_refusals_name_parameter_and_allowed_values(name: str, value: Any, words: str) -> None:
     """A sentence says which parameter, what it may be and what it was."""
@@ -114,12 +116,14 @@ def test_parameters_of_a_running_node(
         probe: Any, start_segment: Callable[..., Process]) -> None:
     """Descriptors are the table's; good values act, bad and read-only ones are refused."""
     from probe import until
-    node = start_segment(max_rate=100, modle='x')  # an integer is taken for the double
+    # An integer is taken for the double; the last is rclpy's, and part of every ros2 param dump.
+    node = start_segment(max_rate=100, modle='x', start_type_description_service=True)
     node.wait_for("there is no parameter 'modle', it is ignored; did you mean 'model'?", 60)
     probe.until_state('active', 90)
     assert probe.get_parameter('max_rate') == 100.0
 
     declared = probe.parameters()
+    assert not [name for name in declared if f"no parameter '{name}'" in node.output]
     for spec in PARAMETERS:
         ros = declared[spec.name]
         assert ros.description == spec.description and ros.read_only == spec.read_only
