@@ -65,7 +65,8 @@ def load_runtime(
         threads: on the CPU; 0 = all usable cores but one, 1 to 4.
         at_once: images that will mostly come together, such as those of several cameras: what is
             built for a batch is built for so many (16 at most).
-        options: of the runtime named, such as ``device`` of pytorch.
+        options: of the runtime named, such as ``device`` of pytorch; 'auto' takes a runtime that
+            has them.
 
     Raises:
         SegnodeError: unknown name, size or option, samples of a network without Monte Carlo
@@ -89,8 +90,17 @@ def load_runtime(
         return candidate.label, lambda: _started(
             candidate, model, {**given, **candidate.options, **options})
 
-    device = options.get('device', 'auto')
-    return FallbackRuntime([choice(candidate) for candidate in candidates(model, device)])
+    # Any runtime settles the device and the precision; what else is asked for chooses among them.
+    wanted = set(options) - {'device', 'precision'}
+    possible = [
+        candidate for candidate in candidates(model, options.get('device', 'auto'))
+        if wanted <= options_of(candidate.name)
+    ]
+    if not possible:
+        raise SegnodeError(
+            f'no runtime that can run here has the option '
+            f'{", ".join(map(repr, sorted(wanted)))}')
+    return FallbackRuntime([choice(candidate) for candidate in possible])
 
 
 @dataclass(frozen=True)

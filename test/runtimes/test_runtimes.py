@@ -193,7 +193,7 @@ def test_refusals() -> None:
         with pytest.raises(SegnodeError, match='multiples of 128, not 100x100'):
             load_runtime(model, name, input_size=(100, 100))
     for name in ('auto', 'pytorch', 'onnx'):
-        with pytest.raises(SegnodeError, match="has no option 'speed'"):
+        with pytest.raises(SegnodeError, match="option 'speed'"):
             load_runtime(model, name, speed=11)
         for size in (128, (128,), (128.0, 128.0), 'ab', [128, 128, 128]):
             with pytest.raises(SegnodeError, match='whole pixels'):
@@ -229,6 +229,13 @@ def test_threads_do_not_spin() -> None:
 
 def _cuda_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('segnode.runtimes.choose.nvidia_driver', lambda: True)
+
+
+def test_auto_takes_a_runtime_that_has_the_options() -> None:
+    runtime = load_runtime(small_model.model(), 'auto', compile=False)
+    assert 'PyTorch' in runtime.details and not runtime.warning
+    with pytest.raises(SegnodeError, match='no runtime that can run here has the option'):
+        load_runtime(small_model.model(), 'auto', dla_core=0)
 
 
 def test_auto_passes_over_a_torch_that_does_not_load(
