@@ -46,7 +46,7 @@ def test_recipes_are_found_by_name_and_path():
 def test_the_released_recipe_means_what_it_did():
     optim = parsed('--config', 'fsffnet_camvid')[0].optim
     assert optim == OptimConfig(
-        kind='adamw', lr=0.003, lr_batch=None, weight_decay=0.02, schedule='poly', power=0.9,
+        kind='adamw', lr=0.003, lr_batch=8, weight_decay=0.02, schedule='poly', power=0.9,
         final_factor=0.0, warmup_steps=150, warmup_epochs=0.0, ema_decay=0.998, bn_momentum=0.1,
         backbone_lr_factor=1.0)
 
