@@ -78,6 +78,7 @@ class Run:
     exit_code: int | None = None
     exit_seconds: float = 0.0
     tracebacks: int = 0
+    first_traceback: str = ''
 
 
 def sample(pid: int, begun: float) -> Sample:
@@ -298,7 +299,10 @@ def soak(options: argparse.Namespace) -> Run:
                 run.exit_code = process.wait(10)
             run.exit_seconds = round(time.monotonic() - begun, 2)
             driver.close()
-        run.tracebacks = output.read_text(errors='replace').count('Traceback')
+        said = output.read_text(errors='replace')
+        run.tracebacks = said.count('Traceback')
+        if run.tracebacks:
+            run.first_traceback = said[said.index('Traceback'):][:4000]
     return run
 
 
@@ -333,7 +337,7 @@ def report(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         'cpu_share': round((last.cpu_seconds - first.cpu_seconds)
                            / max(1e-9, last.seconds - first.seconds), 3),
         'exit_code': run.exit_code, 'exit_seconds': run.exit_seconds,
-        'tracebacks': run.tracebacks, 'passed': passed,
+        'tracebacks': run.tracebacks, 'first_traceback': run.first_traceback, 'passed': passed,
         'samples': [asdict(s) for s in run.samples[::max(1, len(run.samples) // 200)]],
         'machine': {'platform': platform.platform(), 'cores': os.cpu_count(),
                     'python': platform.python_version()}}
