@@ -9,11 +9,11 @@ Needs matplotlib (requirements/benchmark.txt).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 import sys
 from typing import Any
 
+from benchmark import plot_command
 from benchmark.node_table import size_text
 from segnode.dependencies import require
 from segnode.errors import SegnodeError
@@ -115,16 +115,7 @@ def _grid(axis: Any) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Draw the picture; 1 where that fails."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if len(arguments) != 2:
-        print('usage: python -m benchmark.plot_node RESULT.json PICTURE.png', file=sys.stderr)
-        return 2
-    try:
-        plot(json.loads(Path(arguments[0]).read_text()), Path(arguments[1]))
-    except (OSError, ValueError, SegnodeError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    return 0
+    return plot_command.run('plot_node', plot, argv)
 
 
 if __name__ == '__main__':
