@@ -31,7 +31,6 @@ from segnode.ros.bags.journal import Journal, MaskMessage, messages_of, PartMake
 from segnode.ros.bags.work_folder import WorkFolder
 from segnode.ros.segment_bag import Bar, main
 
-MODULE = ('-m', 'segnode.ros.segment_bag')
 FRAMES = 48
 FAST = ('--runtime', 'onnx', '--workers', '2')
 
@@ -61,14 +60,31 @@ def unbroken(recording, tmp_path_factory) -> Path:
     return out
 
 
-def wait_for_work(out: Path, process: Process, size: int = 2000) -> Path:
-    """Wait until some masks are in the journal; return the work folder."""
-    work = out.parent / f'.{out.name}.segment_bag'
-    deadline = time.monotonic() + 60
-    while not (work / 'masks').exists() or (work / 'masks').stat().st_size < size:
-        assert time.monotonic() < deadline and process.running, process.output
-        time.sleep(0.005)
-    return work
+# segment_bag that sends itself a signal once it has written some parts of its journal: a test that
+# did it from outside could come too late, when all of these few frames are done.
+SIGNALLED = """
+import os, sys
+from segnode.ros.bags.journal import Journal
+from segnode.ros.segment_bag import main
+append, calls = Journal.append, []
+def append_and_signal(*given):
+    append(*given)
+    calls.append(given)
+    if len(calls) == {parts}:
+        os.kill(os.getpid(), {number})
+Journal.append = append_and_signal
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def signalled(number: int, parts: int = 1) -> tuple[str, str]:
+    """Return the beginning of a command: the signal comes after ``parts`` parts, of 8 frames."""
+    return '-c', SIGNALLED.format(number=int(number), parts=parts)
+
+
+def work_folder(out: Path) -> Path:
+    """Return where an unfinished run keeps its work."""
+    return out.parent / f'.{out.name}.segment_bag'
 
 
 def assert_same_output(made: Path, expected: Path) -> None:
@@ -94,10 +110,10 @@ def test_killed_and_resumed(start, recording, unbroken, tmp_path, storage):
     else:
         options = options[:-2]
     for attempt in range(3):
-        process = start(*MODULE, *options, *['--resume'] * bool(attempt))
-        work = wait_for_work(out, process, 2000 + 6000 * attempt)
-        process.send(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process = start(*signalled(signal.SIGKILL, 1 + attempt % 2), *options,
+                        *['--resume'] * bool(attempt))
+        assert process.wait(60) == -signal.SIGKILL, process.output
+        work = work_folder(out)
         assert not out.exists() and work.is_dir()
         with open(work / 'masks', 'ab') as journal:
             journal.write(b'PART' + os.urandom(3 + 40 * attempt))  # a kill amid writing
@@ -119,23 +135,24 @@ def test_killed_and_resumed(start, recording, unbroken, tmp_path, storage):
 @pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_told_to_stop(start, recording, unbroken, tmp_path, number, code):
     out = tmp_path / 'drive'
-    process = start(*MODULE, recording, '--out', out, *FAST)
-    wait_for_work(out, process, 500)
-    told = time.monotonic()
-    assert process.stop(number) == code, process.output
-    assert time.monotonic() - told < 3
+    process = start(*signalled(number), recording, '--out', out, *FAST)
+    assert process.wait(60) == code, process.output
     assert 'stopped; --resume goes on from here' in process.output
     assert 'Traceback' not in process.output
     assert not out.exists()
-    call(recording, '--out', out, *FAST, '--resume')
+    said = call(recording, '--out', out, *FAST, '--resume')
+    assert 0 < int(re.search(r'\((\d+) by an earlier run\)', said)[1]) < FRAMES
     assert_same_output(out, unbroken)
 
 
 def test_one_at_a_time(start, recording, tmp_path):
     out = tmp_path / 'drive'
-    process = start(*MODULE, recording, '--out', out, *FAST)
-    wait_for_work(out, process, 100)
-    process.send(signal.SIGSTOP)
+    process = start(*signalled(signal.SIGSTOP), recording, '--out', out, *FAST)
+    masks = work_folder(out) / 'masks'
+    deadline = time.monotonic() + 60
+    while not masks.exists() or masks.stat().st_size < 100:
+        assert time.monotonic() < deadline and process.running, process.output
+        time.sleep(0.005)
     try:
         said = call(recording, '--out', out, '--resume', code=1)
         assert f'process {process.pid} on ' in said and 'is making' in said
