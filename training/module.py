@@ -24,6 +24,7 @@ from training.depthwise import repair_dilated_depthwise
 from training.losses import Criterion, Teacher
 from training.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from training.optimizers import optimizer, rate_factor, real_rate, warmup_steps
+from training.strided_pointwise import repair_strided_pointwise
 
 
 class SegmentationModule(pl.LightningModule):
@@ -48,6 +49,7 @@ class SegmentationModule(pl.LightningModule):
         self.label_set = record.label_set
         self.class_names = record.label_set.names
         repair_dilated_depthwise(network)
+        repair_strided_pointwise(network)
         if config.optim.bn_momentum is not None:
             for layer in network.modules():
                 if isinstance(layer, nn.BatchNorm2d):
