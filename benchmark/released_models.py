@@ -104,6 +104,7 @@ def _facts(model: Model) -> dict[str, Any]:
         'miou': record.miou,
         'class_iou': record.training.get('class_iou', {}).get(SPLIT, {}),
         'epochs': record.training.get('epochs'), 'minutes': record.training.get('minutes'),
+        'training_images_per_second': record.training.get('images_per_second'),
         'hardware': record.training.get('hardware', ''),
     }
 
@@ -128,7 +129,7 @@ def table(answer: dict[str, Any]) -> str:
     classes = list(dict.fromkeys(name for row in rows for name in row['class_iou']))
     first: list[tuple[str, ...]] = [
         ('model', 'network input', 'parameters', 'GMAC', f'mIoU, {SPLIT}, %',
-         'ms per image', 'epochs', 'training, min')]
+         'ms per image', 'epochs', 'training, min', 'training, images/s')]
     second: list[tuple[str, ...]] = [('model', *classes)]
     for row in rows:
         height, width = row['input_size']
@@ -136,7 +137,7 @@ def table(answer: dict[str, Any]) -> str:
             f'`{row["model"]}`', f'{height}x{width}', f'{row["parameters"]:,}',
             f'{row["multiply_adds"] / 1e9:.2f}', f'{100 * row["miou"]:.2f}',
             row['reason'] or f'{row["median_ms"]:.1f}', _shown(row['epochs']),
-            _shown(row['minutes'])))
+            _shown(row['minutes']), _shown(row['training_images_per_second'])))
         second.append((f'`{row["model"]}`', *(
             _shown(row['class_iou'].get(name), 100) for name in classes)))
     return (f'{answer["machine"]["processor"]}, {answer["threads"]} threads, `onnx`, median of '

@@ -93,6 +93,7 @@ class SegmentationModule(pl.LightningModule):
         # Plain types, so that the checkpoint loads with weights_only=True.
         checkpoint['segnode_config'] = asdict(self.config)
         checkpoint['segnode_minutes'] = self.minutes
+        checkpoint['segnode_images_per_step'] = self.images_per_step
         checkpoint['segnode_history'] = self.history
         checkpoint['segnode_backbone'] = self.backbone
         checkpoint['segnode_init'] = self.init

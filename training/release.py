@@ -93,11 +93,15 @@ def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) ->
     distill = recipe['loss']['distill']
     if distill['teacher'] is not None:
         distill['teacher'] = Path(distill['teacher']).stem
+    minutes, steps = float(saved.get('segnode_minutes', 0.0)), int(saved['global_step'])
+    # A checkpoint of before this was kept does not know of other processes.
+    images = steps * int(
+        saved.get('segnode_images_per_step', config.batch_size * config.accumulate))
     return {
         'dataset': config.data.train,
         'recipe': json.loads(json.dumps(recipe)),
         'epochs': int(saved['epoch']) + 1,
-        'steps': int(saved['global_step']),
+        'steps': steps,
         'seed': config.seed,
         **({'backbone': backbone} if backbone else {}),
         **({'init': init} if init else {}),
@@ -105,7 +109,9 @@ def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) ->
             {'epoch': int(entry['epoch']), 'miou': round(float(entry['val_miou']), 4)}
             for entry in saved.get('segnode_history', [])
         ],
-        'minutes': round(float(saved.get('segnode_minutes', 0.0)), 1),
+        'minutes': round(minutes, 1),
+        # Validation, and whatever else the machine did, included.
+        'images_per_second': round(images / (60.0 * minutes), 1) if minutes else None,
         'hardware': hardware or platform.machine(),
         'date': datetime.date.today().isoformat(),
         'versions': {

@@ -75,6 +75,10 @@ def test_a_network_overfits_two_rendered_images(overfitted):
     assert record.training['miou']['val'] > 0.95
     assert min(record.training['class_iou']['val'].values()) > 0.8  # all 11, however small
     assert record.training['epochs'] == record.training['steps'] == STEPS
+    saved = torch.load(folder / 'best.ckpt', weights_only=True)
+    assert saved['segnode_images_per_step'] == 2
+    assert record.training['images_per_second'] == pytest.approx(
+        2 * STEPS / (60 * saved['segnode_minutes']), abs=0.051)
 
 
 def test_it_leaves_its_recipe_and_checkpoints(overfitted):
