@@ -26,6 +26,7 @@ from training.callbacks import checkpoints, early_stopping, EndOnSignal, LastSte
 from training.checkpoint import load_checkpoint
 from training.config import check, FitConfig, from_dict, model_record
 from training.data_module import SegmentationData
+from training.host_memory import keep_freed_memory
 from training.import_weights.backbones.load import load_backbone
 from training.logs import tensorboard
 from training.logs.metrics_file import MetricsFile
@@ -113,6 +114,8 @@ def placed(config: FitConfig) -> Processes:
         raise SegnodeError(
             'precision 16-mixed needs a GPU; on a CPU it is 32-true or bf16-mixed.'
         )
+    if place.accelerator == 'cpu':
+        keep_freed_memory()
     if place.count > 1:
         own = place.accelerator == 'cpu' and config.sync_bn
         _say(f'{place.count} processes train' + (
