@@ -45,7 +45,8 @@ def test_a_video(name: str, codec: str, tmp_path: Path, capsys: Any) -> None:
     frames = small_model.frames(4, (101, 167))[:, :100, :166]
     write_video(tmp_path / name, frames, codec)
     out = tmp_path / 'out'
-    told = ran(capsys, tmp_path / name, '--out', out, '--save', 'labels', 'overlay', 'color')
+    told = ran(capsys, '--out', out, '--save', 'labels,overlay', '--save', 'color',
+               tmp_path / name)
     (answer,) = told['images']
     assert answer['frames'] == 4 and answer['rate'] == 12.5 and answer['size'] == [100, 166]
     assert abs(sum(answer['share'].values()) - 1) < 0.01
@@ -170,3 +171,11 @@ def test_videos_of_odd_sizes_and_broken_off(tmp_path: Path) -> None:
     with (pytest.raises(SegnodeError, match='no such folder'),
           VideoWriter(tmp_path / 'gone' / 'a.mp4', 10.0) as writer):
         writer.write(frame)
+
+
+def test_kinds_of_pictures(tmp_path: Path, capsys: Any) -> None:
+    for given in ('depth', 'labels,', 'labels overlay'):
+        with pytest.raises(SystemExit):
+            main(['predict', '--save', given, str(tmp_path / 'a.png')])
+        assert 'is none of labels, color, overlay, side, compare, uncertainty' in (
+            capsys.readouterr().err)

@@ -82,11 +82,20 @@ def command_line(program: str, inputs: str = '+') -> argparse.ArgumentParser:
     arguments.add_argument('--truth', type=Path, metavar='FOLDER',
                            help="label pictures with the images' stems: train ids, or the colours "
                                 "of the model's label set")
-    arguments.add_argument('--save', nargs='+', choices=SAVES,
-                           help='which pictures to write (default: all; of a video the overlay)')
+    arguments.add_argument('--save', type=_kinds, action='extend', metavar='KIND[,KIND...]',
+                           help=f'which pictures to write, of {", ".join(SAVES)} (default: all; '
+                                'of a video the overlay)')
     arguments.add_argument('--alpha', type=fraction, default=0.5,
                            help='share of the colours in the overlay (default: %(default)s)')
     return arguments
+
+
+def _kinds(text: str) -> list[str]:
+    kinds = text.split(',')  # not words: an image behind them would be taken for one of them
+    for kind in kinds:
+        if kind not in SAVES:
+            raise argparse.ArgumentTypeError(f'{kind!r} is none of {", ".join(SAVES)}')
+    return kinds
 
 
 def run(

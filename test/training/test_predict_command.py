@@ -16,8 +16,8 @@ from training.datasets.source import open_pool
 
 
 def test_frames_of_datasets(rendered_camvid, tmp_path, capsys):
-    command = ['predict', '--model', f'{small_model.stem()}.onnx', '--json', '--save', 'labels',
-               'compare', '--out', str(tmp_path)]
+    command = ['predict', '--model', f'{small_model.stem()}.onnx', '--json', '--save',
+               'labels,compare', '--out', str(tmp_path)]
     assert main([*command, '--data', 'camvid:val', '--root', str(rendered_camvid)]) == 0
     told = json.loads(capsys.readouterr().out)['images']
     assert [answer['image'] for answer in told] == [f'camvid/val_{i}' for i in range(3)]
