@@ -27,6 +27,8 @@ LABELS_AT = {'image': 1, 'network': 1, '1/4': 4, '1/8': 8}
 PRECISIONS = ('auto', 'fp32', 'fp16', 'bf16', 'int8')
 # Share of a test image's pixels whose label a lower precision that nobody asked for must keep.
 MIN_AGREEMENT = 0.99
+# Sixteen times 1024x2048. Who sets the parameter of a node must not be able to fill its memory.
+MAX_INPUT_PIXELS = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def working_size(record: ModelRecord, input_size: Any = None) -> tuple[int, int]
         input_size: what was asked for, any pair of whole numbers; None for the record's own.
 
     Raises:
-        SegnodeError: it is no such pair, or the network does not take this size.
+        SegnodeError: it is no such pair, too large, or the network does not take this size.
     """
     try:
         height, width = map(
@@ -102,6 +104,10 @@ def working_size(record: ModelRecord, input_size: Any = None) -> tuple[int, int]
             f'input_size must be (height, width) in whole pixels, not {input_size!r}'
         ) from error
     network_info(record.network).check_input_size((height, width), record.network_args)
+    if height * width > MAX_INPUT_PIXELS:
+        raise SegnodeError(
+            f'input_size {height}x{width} is too large: at most {MAX_INPUT_PIXELS:,} pixels'
+        )
     return height, width
 
 
