@@ -17,6 +17,7 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.fitting import Placement
+from segnode.host_memory import give_back_freed_memory
 from segnode.label_grouping import LabelGrouping, load_grouping
 from segnode.labels import IGNORE, LabelSet
 from segnode.model import Model
@@ -318,6 +319,7 @@ class Segmenter:
     def close(self) -> None:
         """Give the runtime's memory and threads back; nothing happens the second time."""
         self.runtime.close()
+        give_back_freed_memory()
 
 
 def _check_labels_at(labels_at: str) -> None:

@@ -20,13 +20,13 @@ import yaml
 
 from segnode.errors import SegnodeError
 from segnode.files import write_bytes
+from segnode.host_memory import keep_freed_memory
 from segnode.networks import zoo
 from training.averaging import AveragedWeights
 from training.callbacks import checkpoints, early_stopping, EndOnSignal, LastStep, TimeLimit
 from training.checkpoint import load_checkpoint
 from training.config import check, FitConfig, from_dict, model_record
 from training.data_module import SegmentationData
-from training.host_memory import keep_freed_memory
 from training.import_weights.backbones.load import load_backbone
 from training.logs import tensorboard
 from training.logs.metrics_file import MetricsFile

@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that a step frees is still the process's in the next, which then faults in nothing."""
+"""Memory that is kept for the next step, and such that is given back."""
 
 import ctypes
 import json
@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from training import host_memory
+from segnode import host_memory
 
 STEPS = """
 import json, resource, sys
 import numpy as np
-from training.host_memory import keep_freed_memory
+from segnode.host_memory import keep_freed_memory
 kept = sys.argv[1] == 'kept' and keep_freed_memory()
 faults = []
 for step in range(4):
@@ -43,8 +43,30 @@ def test_later_steps_fault_in_nothing():
     assert min(usual[1:]) > 0.5 * usual[0]
 
 
+BETWEEN = """
+import json, resource
+from pathlib import Path
+from segnode.host_memory import give_back_freed_memory
+def resident():
+    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+blocks = [bytearray(b'1' * 100_000) for _ in range(1000)]
+del blocks[:-1]  # all but what lies above them
+before = resident()
+print(json.dumps([give_back_freed_memory(), before - resident()]))
+"""
+
+
+def test_what_lies_below_goes_back():
+    if not hasattr(ctypes.CDLL(None), 'malloc_trim'):
+        pytest.skip('not glibc')
+    done = subprocess.run([sys.executable, '-c', BETWEEN], capture_output=True, text=True,
+                          check=True, timeout=120)
+    there_were, given_back = json.loads(done.stdout)
+    assert there_were and given_back > 50_000_000
+
+
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(host_memory.ctypes, 'CDLL', lambda name: object())
-    assert host_memory.keep_freed_memory() is False
+    assert not host_memory.keep_freed_memory() and not host_memory.give_back_freed_memory()
     monkeypatch.setattr(sys, 'platform', 'darwin')
-    assert host_memory.keep_freed_memory() is False
+    assert not host_memory.keep_freed_memory() and not host_memory.give_back_freed_memory()
