@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 from typing import Any
 
 import segnode
@@ -23,6 +24,14 @@ _SOURCES = {
     'tensorrt_rtx_bindings': (
         'TensorRT for RTX', 'tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings'),
 }
+# Libraries that report to their makers, unless the environment says this before they are loaded.
+# ONNX Runtime's binaries for Linux do since 1.29: name and hash of each model, and a number of the
+# machine (github microsoft/onnxruntime#27379). Ray does where it starts a cluster
+# (docs.ray.io/en/latest/cluster/usage-stats.html). What the user has set stays.
+_SILENCED = {
+    'onnxruntime': ('ORT_DISABLE_TELEMETRY', '1'),
+    'ray': ('RAY_USAGE_STATS_ENABLED', '0'),
+}
 
 
 def installed(module: str) -> bool:
@@ -34,7 +43,7 @@ def installed(module: str) -> bool:
 
 
 def require(module: str, purpose: str) -> Any:
-    """Import and return ``module``.
+    """Import and return ``module``, told to send nothing to anybody.
 
     Args:
         module: import name of the library.
@@ -48,6 +57,8 @@ def require(module: str, purpose: str) -> Any:
         raise SegnodeError(
             f'{purpose} needs {name}, which is not installed: pip install {source}'
         )
+    if module in _SILENCED:
+        os.environ.setdefault(*_SILENCED[module])
     try:
         return importlib.import_module(module)
     except Exception as error:  # a broken binary raises OSError, RuntimeError and others

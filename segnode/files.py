@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import errno
 import os
 from pathlib import Path
 import tempfile
@@ -57,6 +58,17 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, which would be waited for without end.
+    """
+    if path.is_fifo():
+        raise OSError(errno.EINVAL, 'it is a pipe', str(path))
+    return path.read_bytes()
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:

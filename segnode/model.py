@@ -13,6 +13,7 @@ import numpy as np
 
 from segnode.custom_network import CustomNetwork, load_custom
 from segnode.errors import SegnodeError
+from segnode.files import read_bytes
 from segnode.labels import LabelSet, load_label_set, YAML_SUFFIXES
 from segnode.networks.zoo import create, CUSTOM, network_info, network_of
 from segnode.onnx_file import read_onnx
@@ -191,7 +192,7 @@ class Model:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise SegnodeError(f'{path} cannot be read: {error.strerror or error}') from error
 

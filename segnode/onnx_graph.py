@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from segnode.errors import SegnodeError
+from segnode.files import read_bytes
 from segnode.protobuf import Bytes, field, fields, float_field, int_field, integer, text
 
 # ModelProto
@@ -92,7 +93,7 @@ def read_graph(path: Path) -> OnnxGraph:
         SegnodeError: a file is not there, damaged or too large; one sentence.
     """
     try:
-        content = _with_data(path.read_bytes(), path)
+        content = _with_data(read_bytes(path), path)
         return _parsed(content)
     except OSError as error:
         raise SegnodeError(f'{path} cannot be read: {error.strerror or error}') from error

@@ -35,10 +35,8 @@ def blend(image: np.ndarray, colors: np.ndarray, labels: np.ndarray, alpha: floa
         alpha: 0 to 1.
     """
     blended = np.asarray(cv2.addWeighted(image, 1.0 - alpha, colors, alpha, 0.0))
-    unlabelled = labels == IGNORE
-    if unlabelled.any():
-        blended[unlabelled] = image[unlabelled]
-    return blended
+    # An index by a mask in NumPy takes 100 times as long, and the interpreter with it.
+    return np.asarray(cv2.copyTo(image, cv2.inRange(labels, IGNORE, IGNORE), blended))
 
 
 def uncertainty_picture(uncertainty: Uncertainty, measure: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import math
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,7 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.fitting import at_size, fit_image, Placement
+from segnode.picture_size import jpeg_size, MAX_PIXELS, png_size
 
 ROTATIONS = (0, 90, 180, 270)
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -33,6 +35,8 @@ _TURNS = {
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
 _MASK_SIZES = 4  # of which the resized ego mask is kept
+_MASK_BYTES = 1 << 26  # of its file
+_SIZES = {b'\x89P': png_size, b'\xff\xd8': jpeg_size}  # by what a file begins with
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,6 +210,21 @@ def _turned_rectangle(
     return whole, part
 
 
+def _picture(path: Path) -> np.ndarray | None:
+    """Return what cv2.imread returns; a running node is told of such files, so all is checked."""
+    try:
+        # A pipe would be waited for without end.
+        if not path.is_file() or path.stat().st_size > _MASK_BYTES:
+            return None
+        data = np.fromfile(path, np.uint8)
+        read = _SIZES.get(data[:2].tobytes())
+        if read is not None and math.prod(read(data) or (MAX_PIXELS, 2)) > MAX_PIXELS:
+            return None
+        return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (cv2.error, OSError):
+        return None
+
+
 def _ego(given: str | Path | np.ndarray | None) -> np.ndarray | None:
     """Return an ego mask as bool (H, W)."""
     if given is None:
@@ -215,10 +234,7 @@ def _ego(given: str | Path | np.ndarray | None) -> np.ndarray | None:
         mask, told = given, 'the ego mask'
     else:
         told = f'the ego mask {given}'
-        try:
-            mask = cv2.imread(str(given), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            mask = None
+        mask = _picture(Path(given))
     if mask is None or not mask.size:
         raise SegnodeError(f'{told} cannot be read as a picture')
     if mask.ndim == 3:

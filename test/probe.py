@@ -11,10 +11,17 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
 from rcl_interfaces.msg import ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
+from rcl_interfaces.srv import (
+    DescribeParameters,
+    GetParameters,
+    ListParameters,
+    SetParameters,
+    SetParametersAtomically,
+)
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -24,14 +31,23 @@ from std_msgs.msg import Header
 from segnode.ros.image_codec import fill_image
 
 # Seconds for an answer of a process that may only just have been started, on a busy machine.
-START = 60.0
+START = 120.0
 # Seconds after which a frame without an answer is followed by another one.
 RESEND = 2.0
+# Seconds within which a node that says goodbye is gone for its peers. One that does not stays, for
+# the 20 s of its lease (Fast DDS, DiscoverySettings::leaseDuration).
+GOODBYE = 15.0
+# Requests that change nothing, for services whose other requests may not be sent a second time.
+HARMLESS: dict[type, Callable[[], Any]] = {
+    ChangeState: lambda: ChangeState.Request(transition=Transition(label='none such')),
+    SetParameters: SetParameters.Request,
+    SetParametersAtomically: SetParametersAtomically.Request,
+}
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
 SHUTDOWNS = {'unconfigured': 5, 'inactive': 6, 'active': 7}
 
 
-def until(condition: Callable[[], Any], timeout: float = 20.0, what: str = '') -> Any:
+def until(condition: Callable[[], Any], timeout: float = 60.0, what: str = '') -> Any:
     """Wait for a true value and return it; fail after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
@@ -56,7 +72,7 @@ class Collector:
         """Return the messages by header stamp."""
         return {stamp_of(message): message for message in list(self.messages)}
 
-    def answer_to(self, sent: Any, timeout: float = 20.0) -> Any:
+    def answer_to(self, sent: Any, timeout: float = 60.0) -> Any:
         """Wait for the message with the header stamp of `sent` and return it.
 
         For frames after a first answer only (Probe.exchange): before, any one may get lost.
@@ -64,7 +80,7 @@ class Collector:
         key = stamp_of(sent)
         return until(lambda: self.by_stamp().get(key), timeout, 'the mask of an image')
 
-    def wait(self, count: int, timeout: float = 30.0) -> list[Any]:
+    def wait(self, count: int, timeout: float = 60.0) -> list[Any]:
         """Wait until so many messages came."""
         until(lambda: len(self.messages) >= count, timeout, f'{count} messages')
         return list(self.messages)
@@ -98,7 +114,7 @@ class Probe:
     def close(self) -> None:
         """End the thread and the node."""
         self._stop = True
-        self._thread.join(5.0)
+        self._thread.join(60.0)
         self.node.destroy_node()
 
     def publisher(self, topic: str = 'image', *, reliable: bool = True, kind: type = Image) -> Any:
@@ -173,14 +189,13 @@ class Probe:
         """Exchange an image; return its message, and what each collector got for it."""
         return self.exchange(publisher, lambda: self.image(array), *collectors)
 
-    def call(
-        self, kind: type, name: str, request: Any, timeout: float = START, *, repeat: bool = False
-    ) -> Any:
-        """Call a service and return its response.
+    def client(self, kind: type, name: str, timeout: float = START) -> Any:
+        """Return the client of a service that is there, and whose answers come.
 
         An answer that the server sends before its writer has discovered this client's reader is
-        lost; on a busy machine that happens to the first request of a new client. So a client is
-        kept, and given a moment at first; a request that changes nothing may be repeated.
+        lost; on a busy machine that happens to the first request of a new client, or to a new
+        server. So a client is kept, and given a moment at first; a service whose requests may not
+        be sent again is asked for something harmless until it answers.
         """
         deadline = time.monotonic() + timeout
         client = self._clients.get((kind, name))
@@ -188,13 +203,26 @@ class Probe:
             client = self._clients[kind, name] = self.node.create_client(kind, name)
             assert client.wait_for_service(timeout), f'no service {name} within {timeout} s'
             time.sleep(0.2)
+        if kind in HARMLESS:
+            self._ask(client, HARMLESS[kind](), deadline, repeat=True)
+        return client
+
+    def call(self, kind: type, name: str, request: Any, timeout: float = START) -> Any:
+        """Call a service and return its response; what is not HARMLESS may be sent repeatedly."""
+        deadline = time.monotonic() + timeout
+        client = self.client(kind, name, timeout)
+        return self._ask(client, request, deadline, repeat=kind not in HARMLESS)
+
+    @staticmethod
+    def _ask(client: Any, request: Any, deadline: float, *, repeat: bool) -> Any:
         while True:
             left = max(0.0, deadline - time.monotonic())
-            assert client.wait_for_service(left), f'no service {name} within {timeout} s'
+            assert client.wait_for_service(left), f'no service {client.srv_name}'
             future = client.call_async(request)
             left = max(0.0, deadline - time.monotonic())
             try:
-                until(future.done, min(left, 2.0) if repeat else left, f'an answer of {name}')
+                until(future.done, min(left, RESEND) if repeat else left,
+                      f'an answer of {client.srv_name}')
                 return future.result()
             except AssertionError:
                 client.remove_pending_request(future)
@@ -203,8 +231,7 @@ class Probe:
 
     def state(self, node: str = '/segment', timeout: float = START) -> str:
         """Return the lifecycle state."""
-        response = self.call(
-            GetState, f'{node}/get_state', GetState.Request(), timeout, repeat=True)
+        response = self.call(GetState, f'{node}/get_state', GetState.Request(), timeout)
         return str(response.current_state.label)
 
     def change(self, transition: int, node: str = '/segment', timeout: float = START) -> bool:
@@ -229,8 +256,7 @@ class Probe:
     def get_parameter(self, name: str, timeout: float = START) -> Any:
         """Return the value of a parameter of the node."""
         response = self.call(
-            GetParameters, '/segment/get_parameters', GetParameters.Request(names=[name]), timeout,
-            repeat=True)
+            GetParameters, '/segment/get_parameters', GetParameters.Request(names=[name]), timeout)
         return value_of(response.values[0])
 
     def parameters(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Process:
         """The process id (also that of its group)."""
         return self._popen.pid
 
-    def wait_for(self, text: str, timeout: float = 30.0) -> str:
+    def wait_for(self, text: str, timeout: float = 60.0) -> str:
         """Wait for a line with the text in it and return it; fail with the output otherwise."""
         deadline = time.monotonic() + timeout
         with self._news:
@@ -74,21 +74,21 @@ class Process:
         raise AssertionError(f'{self.command}: no line with {text!r} within {timeout} s '
                              f'(exit code {self._popen.poll()}); its output:\n{self.output}')
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait for its end and return the exit code; fail with the output when it does not end."""
         try:
             code = self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f'{self.command} still runs after {timeout} s; its output:\n'
                                  f'{self.output}') from None
-        self._reader.join(5.0)
+        self._reader.join(20.0)
         return code
 
     def send(self, signal_number: int) -> None:
         """Send a signal, to this one process only."""
         self._popen.send_signal(signal_number)
 
-    def stop(self, signal_number: int = signal.SIGINT, timeout: float = 15.0) -> int:
+    def stop(self, signal_number: int = signal.SIGINT, timeout: float = 60.0) -> int:
         """Send a signal, wait for the end, return the exit code."""
         if self.running:
             self._popen.send_signal(signal_number)

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 import time
@@ -89,7 +90,7 @@ def test_what_fails_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_network, 'LIMIT', 0.01)
     onnx, pytorch = one_network.measure('fanet', (128, 128), 1, 1.0, 1)
     assert onnx['reason'] == 'RuntimeError: cannot allocate 9 GB' and onnx['median_ms'] is None
-    assert pytorch['reason'].startswith('one frame takes 0 s') and pytorch['rounds'] == 0
+    assert re.match(r'one frame takes \d+ s', pytorch['reason']) and pytorch['rounds'] == 0
 
 
 def test_a_process_that_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

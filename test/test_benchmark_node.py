@@ -251,8 +251,11 @@ def test_one_stretch_of_images(tmp_path: Path) -> None:
     np.save(images, np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8))
     parameters = {'model': null_network.write(tmp_path, (48, 64)), 'threads': 1}
     with claimed_domain() as domain, Chain(Setup(images, parameters), domain) as chain:
-        found = chain.trial(20.0, 0.5, books=True)
-        summary = found.summary()
+        # Slower where the machine is too busy for all of them to come to the node.
+        for rate, seconds in ((20.0, 0.5), (5.0, 2.0), (1.0, 10.0)):
+            summary = chain.trial(rate, seconds, books=True).summary()
+            if summary['books']['frames received'] == 10 == summary['sent']:
+                break
         assert chain.megabytes > 20
     assert summary['sent'] == 10 == summary['masks'] + summary['dropped']
     assert summary['masks'] > 0 and summary['cpu_ms_per_mask'] > 0

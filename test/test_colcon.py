@@ -103,6 +103,6 @@ def test_installed_node_segments_what_the_installed_player_plays(install_base, s
 def test_installed_tool_answers_without_ros(install_base):
     done = subprocess.run(
         ['sh', *sourced(install_base, f'"{install_base}/segnode/lib/segnode/tool" models')],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert 'fsffnet' in done.stdout

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,12 @@ def test_wrong_descriptions(tmp_path: Path, text: str, message: str) -> None:
     write_network(tmp_path / 'net.onnx')
     (tmp_path / 'mine.yaml').write_text(text)
     _refused(tmp_path / 'mine.yaml', message)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / 'net.onnx')
+    monkeypatch.setattr(Path, 'read_bytes', lambda _: pytest.fail('it was read'))
+    _refused(describe(tmp_path / 'mine.yaml', 'net.onnx'), 'net.onnx cannot be read: it is a pipe')
 
 
 def test_names_paths_and_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,7 @@ def test_entrypoint_becomes_the_command(project: Path, tmp_path: Path) -> None:
          'a b'],
         env={**os.environ, 'ROS_DISTRO': 'jazzy', 'SEGNODE_INSTALL': str(tmp_path / 'install')},
         stdout=subprocess.PIPE, text=True)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert (process.returncode, output) == (0, f'{process.pid} 1 2 a b\n')
     assert script.rstrip().endswith('exec "$@"')
     assert os.access(project / 'docker' / 'entrypoint.sh', os.X_OK)
@@ -176,5 +176,6 @@ def test_entrypoint_fails_where_there_is_no_ros(project: Path, tmp_path: Path) -
     """At once, rather than with a command that finds nothing."""
     done = subprocess.run(
         ['bash', str(project / 'docker' / 'entrypoint.sh'), 'true'],
-        env={**os.environ, 'ROS_DISTRO': 'segnode_test_has_none'}, capture_output=True, timeout=30)
+        env={**os.environ, 'ROS_DISTRO': 'segnode_test_has_none'}, capture_output=True,
+        timeout=120)
     assert done.returncode != 0

@@ -6,7 +6,10 @@ import copy
 import hashlib
 import json
 import logging
+import os
+from pathlib import Path
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -112,6 +115,14 @@ def test_colorize(shape):
     out = np.empty_like(rgb)
     assert label_set.colorize(labels, out) is out
     assert np.array_equal(out, rgb)
+
+
+def test_colorize_without_opencv(monkeypatch):
+    """It is slower then, and nothing else."""
+    label_set = load_label_set('camvid')
+    labels = np.random.default_rng(1).integers(0, 256, (5, 7)).astype(np.uint8)
+    monkeypatch.setitem(sys.modules, 'cv2', None)
+    assert np.array_equal(label_set.colorize(labels), label_set.palette[labels])
 
 
 def test_colorize_strided_and_refusals():
@@ -227,6 +238,14 @@ def test_missing(tmp_path):
     (tmp_path / 'folder.yaml').mkdir()
     with pytest.raises(SegnodeError, match='cannot read .*directory'):
         load_label_set(tmp_path / 'folder.yaml')
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
+    """A parameter of a running node may name one, and reading it would never end."""
+    os.mkfifo(tmp_path / 'pipe.yaml')
+    monkeypatch.setattr(Path, 'read_text', lambda *_, **__: pytest.fail('it was read'))
+    with pytest.raises(SegnodeError, match='cannot read .*pipe.yaml: it is a .*pipe'):
+        load_label_set(tmp_path / 'pipe.yaml')
 
 
 def mapillary_config():

@@ -173,7 +173,7 @@ def test_cache(capsys: Any) -> None:
 def test_as_a_process(project: Path) -> None:
     result = subprocess.run(
         [sys.executable, '-m', 'segnode', 'labels', 'nowhere'], cwd=project,
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=120,
     )
     assert result.returncode == 1
     assert result.stderr.startswith('error: ') and 'Traceback' not in result.stderr

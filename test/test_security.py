@@ -1,13 +1,16 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing is unpickled, evaluated or given to a shell, in any file of the project."""
+"""Nothing is unpickled, evaluated or given to a shell, and nothing is told to strangers."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+import os
 from pathlib import Path
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -175,3 +178,43 @@ def test_the_search_finds_what_it_looks_for(code: str) -> None:
 def test_the_search_leaves_alone_what_is_safe(code: str) -> None:
     """None of these is a fault."""
     assert list(complaints(ast.parse(code))) == []
+
+
+# By itself it tells nothing where it takes itself for tested.
+TESTED = ('CI', 'GITHUB_ACTIONS', 'TF_BUILD', 'ORT_RUNNING_UNIT_TESTS', 'ORT_DISABLE_TELEMETRY')
+SESSION = """
+from pathlib import Path
+import sys
+from segnode.runtimes.session import open_session
+open_session(Path(sys.argv[1]).read_bytes(), threads=1)
+"""
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """It keeps what it is going to send, and a number of the machine, in the user's cache."""
+    pytest.importorskip('onnxruntime')
+    from small_custom import write_network
+    write_network(tmp_path / 'net.onnx', stride=1, batch=None)
+    cache = tmp_path / 'cache'
+    cache.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in TESTED}
+    subprocess.run(
+        [sys.executable, '-c', SESSION, str(tmp_path / 'net.onnx')], check=True, timeout=120,
+        env={**environment, 'HOME': str(cache), 'XDG_CACHE_HOME': str(cache)})
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize('module, variable, value', [
+    ('onnxruntime', 'ORT_DISABLE_TELEMETRY', '1'), ('ray', 'RAY_USAGE_STATS_ENABLED', '0')])
+@pytest.mark.parametrize('given', [None, 'as the user says'])
+def test_reports_are_off_before_a_library_is_loaded(
+        module: str, variable: str, value: str, given: str | None,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the user wants them."""
+    from segnode import dependencies
+    monkeypatch.setenv(variable, given or '')
+    if given is None:
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(dependencies, 'installed', lambda _: True)
+    monkeypatch.setattr(dependencies.importlib, 'import_module', lambda _: os.environ[variable])
+    assert dependencies.require(module, 'this test') == (given or value)

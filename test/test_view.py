@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import json
+import os
 from pathlib import Path
 from typing import Any
+import zlib
 
 import cv2
 import numpy as np
@@ -225,13 +227,26 @@ def test_no_region(roi: list[Any]) -> None:
         checked_roi(roi)
 
 
-def test_wrong_views(tmp_path: Path) -> None:
+def test_wrong_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SegnodeError, match='rotation must be 0, 90, 180 or 270, not 45'):
         View.of(rotation=45)
     (tmp_path / 'no.png').write_text('no picture')
-    for name in ('no.png', 'gone.png'):
+    for name in ('no.png', 'gone.png', 'long.png' * 100):
         with pytest.raises(SegnodeError, match=f'the ego mask .*{name} cannot be read'):
             View.of(ego_mask=tmp_path / name)
+    os.mkfifo(tmp_path / 'pipe.png')
+    with monkeypatch.context() as patch:
+        patch.setattr(np, 'fromfile', lambda *_: pytest.fail('this would wait for ever'))
+        with pytest.raises(SegnodeError, match='pipe.png cannot be read'):
+            View.of(ego_mask=tmp_path / 'pipe.png')
+    small = cv2.imencode('.png', np.zeros((8, 8), np.uint8))[1].tobytes()
+    header = small[12:16] + 2 * (40000).to_bytes(4, 'big') + small[24:29]
+    (tmp_path / 'large.png').write_bytes(
+        small[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + small[33:])
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('this would take gigabytes'))
+        with pytest.raises(SegnodeError, match='large.png cannot be read'):
+            View.of(ego_mask=tmp_path / 'large.png')
     with pytest.raises(SegnodeError, match='nonzero everywhere'):
         View.of(ego_mask=np.ones((4, 4), np.uint8))
     with pytest.raises(SegnodeError, match='must be'):

@@ -57,7 +57,8 @@ class Channel:
             node, f'{self._prefix}image', lambda frame: on_frame(self, frame),
             transport=self._value('input_transport'),
             reliability=self._value('image_reliability'), group=group, mismatches=mismatches)
-        self.camera_info = CameraInfoRelay(node, group, f'{self._prefix}camera_info')
+        self.camera_info = CameraInfoRelay(
+            node, group, f'{self._prefix}camera_info', f'{self._prefix}image')
 
     @property
     def route(self) -> str:
@@ -152,7 +153,9 @@ class Channel:
             ('image topic', self._input.topic),
             ('image transport', self._input.transport or 'not subscribed'),
             ('image publishers', str(len(self._input.publishers()))),
-            ('image reliability', self._input.reliability or 'not subscribed')))
+            ('image reliability', self._input.reliability or 'not subscribed'),
+            ('calibration', ('from ' if self.camera_info.known else 'none yet on ')
+             + self.camera_info.topic)))
 
     def _value(self, name: str) -> Any:
         return self._node.get_parameter(name).value

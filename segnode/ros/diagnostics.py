@@ -15,6 +15,7 @@ from segnode.ros.health import FAILED, Snapshot, StageStatistics, UNDECODABLE, U
 # Seconds in the network after which a frame counts as stuck.
 STUCK = 10.0
 
+TIMELESS = 'use_sim_time is set and nothing publishes /clock'
 OK, WARN = DiagnosticStatus.OK, DiagnosticStatus.WARN
 ERROR, STALE = DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 # What is wrong with the work outranks that there is nothing to work on.
@@ -45,6 +46,7 @@ class Situation:
     building: str = ''  # what is loaded beside the model in use
     rejected: str = ''  # why another model did not take its place
     untrained: bool = False
+    timeless: bool = False  # use_sim_time is set and no time came
     degraded: str = ''  # which runtimes failed, and what runs instead
     mismatches: tuple[str, ...] = ()  # of QoS, a sentence each
     limits: Limits = field(default_factory=Limits)
@@ -115,6 +117,8 @@ def _worst(situation: Situation, healths: Sequence[Snapshot], together: bool = F
         found.append((WARN, 'random weights: the masks mean nothing'))
     if situation.degraded:
         found.append((WARN, situation.degraded))
+    if situation.timeless:
+        found.append((WARN, TIMELESS))
     if situation.rejected:
         found.append((WARN, situation.rejected))
     if situation.activity or situation.state != 'active':

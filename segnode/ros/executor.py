@@ -50,7 +50,9 @@ class TransitionExecutor(SingleThreadedExecutor):
             # Of waiting itself; whatever it was, a node that ends helps nobody. The pause keeps
             # what fails again and again from taking a core, and what is between from waiting.
             except Exception as error:
-                _log(error)
+                # Once stopped, the node may be gone under a wait that still was.
+                if not self._stop.is_set():
+                    _log(error)
                 self._stop.wait(0.005)
 
     def stop(self) -> None:

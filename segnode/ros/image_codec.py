@@ -15,12 +15,12 @@ compressed images: compressed_image_transport (image_transport_plugins).
 import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
-import zlib
 
 import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
+from segnode.picture_size import jpeg_size, MAX_PIXELS, png_size
 
 
 class DecodeError(SegnodeError):
@@ -80,7 +80,7 @@ ENCODINGS: tuple[str, ...] = (*_PACKED, *_SIXTEEN_BIT, *_TWO_PLANES)
 
 #: A compressed image that claims more pixels than this is refused before memory is allocated
 #: for them (a few kilobytes of PNG can ask for gigabytes).
-MAX_COMPRESSED_PIXELS = 1 << 27
+MAX_COMPRESSED_PIXELS = MAX_PIXELS
 
 #: So is one that claims more pixels than its bytes can hold. JPEG spends at least one bit on a
 #: block of 64 pixels; deflate shrinks at most 1032 times, which makes 8256 one-bit pixels of a
@@ -317,9 +317,9 @@ def _decode_compressed(msg: Any, bits: int) -> np.ndarray:
     data = _bytes_of(msg)
     start = data[:8].tobytes()
     if start.startswith(b'\xff\xd8'):
-        kind, size = 'JPEG', _jpeg_size(data)
+        kind, size = 'JPEG', jpeg_size(data)
     elif start == b'\x89PNG\r\n\x1a\n':
-        kind, size = 'PNG', _png_size(data)
+        kind, size = 'PNG', png_size(data)
     else:
         return _through_cv_bridge(msg, f'compressed image of format {described!r}',
                                   'compressed_imgmsg_to_cv2', 'JPEG, PNG')
@@ -346,49 +346,6 @@ def _decode_compressed(msg: Any, bits: int) -> np.ndarray:
     if 'compressed rgb' in described:
         return cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return image
-
-
-def _png_size(data: np.ndarray) -> tuple[int, int] | None:
-    """
-    Return (height, width) of a PNG, None when its header is damaged or its end is missing.
-
-    Every chunk is followed to the last one: OpenCV 5 believes a damaged length and spends
-    seconds and gigabytes on it.
-    """
-    raw = data.data
-    header = bytes(raw[8:33])  # length, name, width, height, five more bytes, check sum
-    if header[4:8] != b'IHDR' or zlib.crc32(header[4:21]) != int.from_bytes(header[21:], 'big'):
-        return None
-    position = 8
-    while bytes(raw[position + 4:position + 8]) != b'IEND':
-        position += 12 + int.from_bytes(raw[position:position + 4], 'big')
-        if position + 8 > len(raw):
-            return None
-    return int.from_bytes(header[12:16], 'big'), int.from_bytes(header[8:12], 'big')
-
-
-def _jpeg_size(data: np.ndarray) -> tuple[int, int] | None:
-    """
-    Return (height, width) of a JPEG, None when its header or its end is missing.
-
-    libjpeg fills what is missing of a truncated image with grey and OpenCV 4 hands that out as
-    a picture, so the end is looked for here: after the last start of a scan (FFDA) the marker
-    FFD9 stands only at the end, because the compressed data never hold it.
-    """
-    raw = data.tobytes()
-    position = 2
-    while position + 9 <= len(raw) and raw[position] == 0xFF:
-        marker = raw[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
-            complete = raw.find(b'\xff\xd9', raw.rfind(b'\xff\xda')) > position
-            size = (int.from_bytes(raw[position + 5:position + 7], 'big'),
-                    int.from_bytes(raw[position + 7:position + 9], 'big'))
-            return size if complete else None
-        position += 2 + int.from_bytes(raw[position + 2:position + 4], 'big')
-    return None
 
 
 def _through_cv_bridge(msg: Any, what: str, method: str, supported: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 TRANSPORTS = ('auto', 'raw', 'compressed')
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
-_SUFFIX = '/compressed'
+SUFFIX = '/compressed'
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,18 @@ def sources(base: str, transport: str) -> tuple[Source, ...]:
         base: full name of the topic 'image', remapping done.
         transport: one of TRANSPORTS.
     """
-    beside = Source(base if base.endswith(_SUFFIX) else base + _SUFFIX, COMPRESSED)
+    beside = Source(base if base.endswith(SUFFIX) else base + SUFFIX, COMPRESSED)
     if transport == 'raw':
         return (Source(base, RAW),)
     if transport == 'compressed':
         return (beside,)
     return tuple(dict.fromkeys((Source(base, RAW), Source(base, COMPRESSED), beside)))
+
+
+def calibration_beside(image: str) -> str:
+    """Return the topic of the calibration of an image topic, by the convention of ROS drivers."""
+    space, slash, _ = image.removesuffix(SUFFIX).rpartition('/')
+    return f'{space}{slash}camera_info'
 
 
 def choose(candidates: Sequence[Source], publishers: Callable[[str], Sequence[Any]]

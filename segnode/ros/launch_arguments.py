@@ -151,7 +151,8 @@ def player_parameters(values: Mapping[str, str], camera: str = '') -> dict[str, 
         'source': '' if source == 'built-in' else source,
         'rate': typed('rate', values['rate'], 'double'),
         'loop': typed('loop', values['loop'], 'bool'),
-        'compressed': values['input_transport'] == 'compressed',
+        'compressed': 'compressed' in (
+            values['input_transport'], values['image'].rpartition('/')[2]),
         'wait_for_subscribers': 1,
         **own,
     }
@@ -216,8 +217,9 @@ def typed(name: str, text: str, type_name: str) -> Any:
             return items
         return _single(text, single)
     except (KeyError, ValueError, yaml.YAMLError):
-        raise SegnodeError(
-            f'launch argument {name} must be of type {type_name}, not {text!r}') from None
+        written = '' if single == type_name else ', written as [A, B, ...]'
+        raise SegnodeError(f'launch argument {name} must be of type {type_name}{written}, '
+                           f'not {text!r}') from None
 
 
 def _single(text: str, type_name: str) -> Any:

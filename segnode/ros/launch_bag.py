@@ -44,7 +44,7 @@ def with_image_of_bag(values: Mapping[str, str]) -> dict[str, str]:
     if found is None or renamed or cameras(values) != (ONE_CAMERA,):
         return dict(values)
     listed = ', '.join(found)
-    if _full(image, values['namespace']) in found:
+    if _full(image, values['namespace']).removesuffix(COMPRESSED) in found:
         return dict(values)
     if not found:
         raise SegnodeError(f'{bag} has no image topic: segnode takes {" and ".join(IMAGE_TYPES)}')

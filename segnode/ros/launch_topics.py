@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segnode.errors import SegnodeError
+from segnode.ros.input_choice import calibration_beside, SUFFIX
 from segnode.ros.launch_arguments import typed
 
 PLACEHOLDER = '{camera}'
@@ -63,7 +64,7 @@ def node_remappings(values: Mapping[str, str]) -> Remappings:
         remappings += [
             (within(camera, 'image'), image),
             (within(camera, 'camera_info'),
-             of_camera('camera_info', info, camera) if info else beside(image))]
+             of_camera('camera_info', info, camera) if info else calibration_beside(image))]
     return remappings
 
 
@@ -79,7 +80,9 @@ def image_of(values: Mapping[str, str], camera: str) -> str:
 def player_remappings(values: Mapping[str, str], camera: str) -> Remappings:
     """Return the remappings of the player that stands for a camera."""
     own = [('player/end', f'{camera}/player/end')] if camera else []
-    return [('image_raw', image_of(values, camera)), *own]
+    # It appends /compressed itself, as image_transport does.
+    image = image_of(values, camera).removesuffix(SUFFIX)
+    return [('image_raw', image), *own]
 
 
 def points_remappings(values: Mapping[str, str], camera: str = ONE_CAMERA) -> Remappings:
@@ -89,7 +92,7 @@ def points_remappings(values: Mapping[str, str], camera: str = ONE_CAMERA) -> Re
     return [
         ('depth', depth),
         ('camera_info',
-         of_camera('depth_camera_info', info, camera) if info else beside(depth)),
+         of_camera('depth_camera_info', info, camera) if info else calibration_beside(depth)),
         *(own if camera else [])]
 
 
@@ -104,8 +107,3 @@ def rviz_remappings(values: Mapping[str, str]) -> Remappings:
 def within(camera: str, name: str) -> str:
     """Return the node's name of a topic of a camera."""
     return f'{camera}/{name}' if camera else name
-
-
-def beside(image: str) -> str:
-    """Return the topic of the calibration of an image topic, by the convention of ROS drivers."""
-    return f'{image.rpartition("/")[0]}/camera_info' if '/' in image else 'camera_info'

@@ -7,7 +7,7 @@ How a process starts, `start`, is the segment node's too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import signal
 import sys
 import threading
@@ -17,8 +17,10 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from segnode.errors import SegnodeError
+from segnode.ros.command_line import Described, help_text, wants_help
 
 PATIENCE = 0.2  # seconds until a signal is noticed
 Created = TypeVar('Created')
@@ -34,18 +36,24 @@ class FiniteNode(Protocol):
         ...
 
 
-def start(create: Callable[[], Created], args: list[str] | None) -> tuple[Created | None, int]:
+def start(create: Callable[[], Created], args: list[str] | None, parameters: Iterable[Described]
+          ) -> tuple[Created | None, int]:
     """Initialise rclpy without its signal handlers, and create the node.
 
     Args:
         create: makes the node.
         args: command line; None takes that of the process.
+        parameters: of the node, for --help.
 
     Returns:
-        The node and 0; or None and the exit code, after one line on stderr: 1 for an error that
-        the user can mend, 2 for one of rclpy's own (mistyped --ros-args, an impossible name, ...).
+        The node and 0; or None and the exit code: 0 after the help; after one line on stderr 1 for
+        an error that the user can mend, 2 for one of rclpy's own (mistyped --ros-args, an
+        impossible name, ...).
     """
     try:
+        if wants_help(remove_ros_args(sys.argv[1:] if args is None else args)):
+            print(help_text(create, parameters))
+            return None, 0
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         return create(), 0
     except SegnodeError as error:
@@ -58,11 +66,12 @@ def start(create: Callable[[], Created], args: list[str] | None) -> tuple[Create
     return None, code
 
 
-def run(create: Callable[[], FiniteNode], args: list[str] | None) -> int:
+def run(create: Callable[[], FiniteNode], args: list[str] | None,
+        parameters: Iterable[Described]) -> int:
     """Create the node and spin it until it is finished or SIGINT or SIGTERM comes.
 
     Signals only raise a flag, so that none can end up as an exception inside a callback or inside
-    a half-made node.
+    a half-made node. Arguments as of `start`.
 
     Returns:
         The exit code: 0, 1 after an error that the user can mend, told in one sentence, or 2
@@ -71,7 +80,7 @@ def run(create: Callable[[], FiniteNode], args: list[str] | None) -> int:
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
-    node, code = start(create, args)
+    node, code = start(create, args, parameters)
     if node is None:
         return code
     assert isinstance(node, Node)

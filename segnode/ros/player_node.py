@@ -185,7 +185,7 @@ class PlayerNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Play until the end of the source, SIGINT or SIGTERM; return the exit code."""
-    return run(PlayerNode, args)
+    return run(PlayerNode, args, PLAYER)
 
 
 if __name__ == '__main__':

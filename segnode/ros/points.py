@@ -46,7 +46,10 @@ class Intrinsics:
 
     @classmethod
     def of(cls, info: Any) -> Intrinsics:
-        """Return those of a CameraInfo: of P, which rectified images have, or of K without P.
+        """Return those of the images that a CameraInfo comes with.
+
+        Of P, which rectified images have, or of K without P. Both are of the whole sensor: region
+        of interest and binning are applied here (sensor_msgs/msg/CameraInfo.msg).
 
         Raises:
             DecodeError: the camera is not calibrated.
@@ -56,7 +59,10 @@ class Intrinsics:
         if not (fx > 0 and fy > 0 and np.isfinite([fx, fy, cx, cy]).all()):
             raise DecodeError('camera_info holds no calibration: the focal lengths of P and K are '
                               f'{fx:g} and {fy:g}')
-        return cls(float(fx), float(fy), float(cx), float(cy))
+        region, x, y = info.roi, max(1, info.binning_x), max(1, info.binning_y)
+        # A binned pixel's centre is that of the pixels it is made of.
+        return cls(float(fx) / x, float(fy) / y, (float(cx) - region.x_offset + 0.5) / x - 0.5,
+                   (float(cy) - region.y_offset + 0.5) / y - 0.5)
 
 
 def plane(msg: Any, types: dict[str, str], what: str) -> np.ndarray:

@@ -84,7 +84,8 @@ class PointsNode(Node):
         profile, _ = overridable(
             self, self.resolve_topic_name(TOPIC), 'publisher', reliability='reliable', depth=DEPTH)
         self._publisher = self.create_publisher(PointCloud2, TOPIC, profile)
-        self._camera_info = CameraInfoRelay(self, MutuallyExclusiveCallbackGroup())
+        self._camera_info = CameraInfoRelay(
+            self, MutuallyExclusiveCallbackGroup(), 'camera_info', 'depth')
         self._camera_info.start()
         self._counts = {'masks': 0, 'depths': 0, 'clouds': 0}
         self._masks = FollowedTopic(
@@ -187,7 +188,7 @@ def _stamp(message: Image) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
-    return run(PointsNode, args)
+    return run(PointsNode, args, POINTS)
 
 
 if __name__ == '__main__':

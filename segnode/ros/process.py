@@ -22,6 +22,7 @@ from rclpy.logging import get_logger
 
 from segnode.ros import own_process
 from segnode.ros.executor import TransitionExecutor
+from segnode.ros.parameters import PARAMETERS
 from segnode.runtimes import cache
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(create: Callable[[], SegmentNode], args: list[str] | None) -> int:
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    node, code = own_process.start(create, args)
+    node, code = own_process.start(create, args, PARAMETERS)
     if node is None:
         return code
     executor = TransitionExecutor(node.transition_group)

@@ -120,7 +120,7 @@ class RecorderNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Record until the player's end, SIGINT or SIGTERM; return the exit code."""
-    return run(RecorderNode, args)
+    return run(RecorderNode, args, RECORDER)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ from segnode.dependencies import require
 from segnode.errors import SegnodeError
 
 if TYPE_CHECKING:
-    from segnode.ros.bags.options import BagOptions
+    from segnode.ros.bags.options import BagOptions, TopicView
 
 _LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
@@ -149,6 +149,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument('--image-bits', type=int, default=16, choices=range(8, 17), metavar='N',
                       help='bits in use of 16-bit images, 8 to 16 (default: %(default)s)')
     add_segmenter(made)
+    made.add_argument('--view', nargs='+', action='append', default=[], dest='views',
+                      metavar=('TOPIC', 'KEY=VALUE'),
+                      help='roi, rotation and ego_mask of one topic in place of the common ones, '
+                           'as in --view /left/image_raw rotation=180 ego_mask=left.png; once for '
+                           'each topic that has its own')
     add_runtime_options(made)
     made.add_argument('--workers', type=_count, default=0, metavar='N',
                       help='threads that decode, segment and encode (default: one for each usable '
@@ -221,9 +226,42 @@ def _options(given: argparse.Namespace) -> BagOptions:
 
     named = {field.name: getattr(given, field.name) for field in fields(BagOptions)}
     return BagOptions(**{
-        **named, 'topics': tuple(given.topics), 'roi': given.roi or WHOLE,
+        **named, 'topics': tuple(given.topics), 'views': _views(given), 'roi': given.roi or WHOLE,
         'ego_mask': str(given.ego_mask or ''), 'label_grouping': given.label_grouping or '',
         'workers': given.workers or int(given.ray is not None)})
+
+
+def _views(given: argparse.Namespace) -> tuple[TopicView, ...]:
+    """Return what single topics have of their own.
+
+    Raises:
+        SegnodeError: it is not written so, or there can be no such view.
+    """
+    from segnode.ros.bags.options import TopicView
+    from segnode.view import checked_roi, ROTATIONS, WHOLE
+
+    views: dict[str, TopicView] = {}
+    for topic, *pairs in given.views:
+        own: dict[str, Any] = {
+            'roi': given.roi or WHOLE, 'rotation': given.rotation,
+            'ego_mask': str(given.ego_mask or '')}
+        for pair in pairs:
+            key, _, value = pair.partition('=')
+            if key == 'roi':
+                own[key] = checked_roi(value.split(','))
+            elif key == 'rotation' and value in map(str, ROTATIONS):
+                own[key] = int(value)
+            elif key == 'ego_mask' and value:
+                own[key] = value
+            else:
+                raise SegnodeError(
+                    f'--view {topic}: {pair!r} is none of roi=TOP,LEFT,HEIGHT,WIDTH, '
+                    f'rotation={"|".join(map(str, ROTATIONS))}, ego_mask=PICTURE')
+        if not pairs or topic in views:
+            raise SegnodeError(f'--view {topic}: it takes a topic and what that has of its own, '
+                               'as in rotation=180, and each topic once')
+        views[topic] = TopicView(topic, **own)
+    return tuple(views.values())
 
 
 def _one_bag(

@@ -38,6 +38,8 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
 # Seconds between two diagnostics.
 REPORT_PERIOD = 1.0
+# Of them without a time by use_sim_time before the log says so: a bag may only be about to start.
+TIMELESS_REPORTS = 10
 # Seconds that a model which is loaded in the background gets to be given up.
 LOADER_PATIENCE = 0.3
 
@@ -74,6 +76,7 @@ class SegmentNode(LifecycleNode):
         self._failure = ''
         self._worker: Worker | None = None
         self._cache_state = ''  # as the last configuration left it
+        self._timeless = 0  # reports in a row
         self._mismatches = QosMismatches(self)
         image_group = MutuallyExclusiveCallbackGroup()
         self._channels = [
@@ -231,12 +234,14 @@ class SegmentNode(LifecycleNode):
         try:
             for channel in self._channels:
                 channel.change(new)
+            for channel in self._channels:
+                channel.say_labels(new)
         except Exception:
             for channel in self._channels:
                 channel.change(old)
+            for channel in self._channels:
+                channel.say_labels(old)
             raise
-        for channel in self._channels:
-            channel.say_labels(new)
 
     def _receive(self, channel: Channel, frame: Frame) -> None:
         worker = self._worker
@@ -249,6 +254,9 @@ class SegmentNode(LifecycleNode):
         situation = self._situation()
         for news in self._mismatches.news(situation.mismatches):
             self.get_logger().warning(f'QoS does not fit: {news}')
+        self._timeless = self._timeless + 1 if situation.timeless else 0
+        if self._timeless == TIMELESS_REPORTS:
+            self.get_logger().warning(diagnostics.TIMELESS)
         for channel in self._channels:
             channel.watch(situation.limits.image_timeout if situation.state == 'active' else 0.0)
         self._diagnostics.publish(diagnostics.message(
@@ -271,6 +279,7 @@ class SegmentNode(LifecycleNode):
             or f'{activity[0]}, {time.monotonic() - activity[1]:.0f} s',
             failure=self._failure, building=self._live.building, rejected=self._live.rejected,
             untrained=model is not None and model.segmenter.model.record.random,
+            timeless=self._value('use_sim_time') and not self.get_clock().now().nanoseconds,
             degraded='' if model is None else model.segmenter.warning,
             mismatches=tuple(self._mismatches.sentences()),
             limits=diagnostics.Limits(**{

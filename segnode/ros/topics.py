@@ -66,7 +66,9 @@ def markdown_table() -> str:
         ('image', 'in', 'sensor_msgs/msg/Image',
          'the camera; or `image/compressed` (CompressedImage), by what is published and the '
          'parameter input_transport'),
-        ('camera_info', 'in', 'sensor_msgs/msg/CameraInfo', 'optional'),
+        ('camera_info', 'in', 'sensor_msgs/msg/CameraInfo',
+         'optional; beside the images (`/camera/camera_info` of `/camera/image_raw`) unless it is '
+         'remapped itself'),
         *((topic.name, 'out', topic.type_name, topic.description) for topic in OUTPUT_TOPICS),
         ('segmentation/label_info', 'out', 'vision_msgs/msg/LabelInfo',
          'names of the classes or groups, latched; only where vision_msgs is installed'),

@@ -46,7 +46,7 @@ class TestWhileItRuns(unittest.TestCase):
         probe = Probe(context)
         try:
             answer = probe.call(GetParameters, '/car/front/segment/get_parameters', (
-                GetParameters.Request(names=['overlay_alpha', 'threads', 'model'])), repeat=True)
+                GetParameters.Request(names=['overlay_alpha', 'threads', 'model'])))
         finally:
             probe.close()
             context.try_shutdown()

@@ -31,7 +31,8 @@ def start_segment() -> Iterator[Callable[..., Process]]:
     """Return a function that starts a segment node, which is ended with the test.
 
     ``start_segment(overlay_alpha=0.3)`` passes parameters; random weights do where there are no
-    released ones, for these tests compare with the Segmenter, not with the truth.
+    released ones, for these tests compare with the Segmenter, not with the truth. ``script=`` is
+    Python that runs the node's main, in place of the module.
     """
     yield from _starter()
 
@@ -45,13 +46,14 @@ def start_module_segment() -> Iterator[Callable[..., Process]]:
 def _starter() -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
-    def start(*arguments: str, env: dict[str, str] | None = None, **parameters: Any) -> Process:
+    def start(*arguments: str, env: dict[str, str] | None = None, script: str = '',
+              **parameters: Any) -> Process:
         given = {'allow_random_weights': True, 'threads': 1, **parameters}
         options = [part for name, value in given.items()
                    for part in ('-p', f'{name}:={_yaml(value)}')]
+        code = ['-c', script] if script else ['-m', 'segnode.ros.segment_node']
         process = Process(
-            [sys.executable, '-m', 'segnode.ros.segment_node', '--ros-args', *options, *arguments],
-            env or {})
+            [sys.executable, *code, '--ros-args', *options, *arguments], env or {})
         started.append(process)
         return process
 

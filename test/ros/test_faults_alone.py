@@ -72,7 +72,7 @@ def time_of(seconds: float) -> Time:
 def test_a_clock_that_jumps_and_a_bag_that_loops(
         probe: Probe, start_segment: Callable[..., Process], model: Path) -> None:
     """Forward, back, to zero and round again: masks, rates and diagnostics go on as if nothing."""
-    node = start_segment(model=model, runtime='onnx', use_sim_time=True, image_timeout=5.0)
+    node = start_segment(model=model, runtime='onnx', use_sim_time=True, image_timeout=60.0)
     node.wait_for('active:', 90)
     camera = probe.publisher()
     infos = probe.publisher('camera_info', kind=CameraInfo)
@@ -84,9 +84,10 @@ def test_a_clock_that_jumps_and_a_bag_that_loops(
             probe.collect('segmentation/camera_info', CameraInfo) as calibrations, \
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         set_clock(1000.0)
+        infos.publish(CameraInfo(height=128, width=256))
         probe.send_and_wait(camera, image, labels)
-        begun, sent = time.monotonic(), 0
-        seen, before = len(statuses(diagnostics)), len(labels)
+        labels.settle()
+        sent, seen, before = 0, len(statuses(diagnostics)), len(labels)
         # A drive, the same again (a bag that loops), ten days on, an hour back, the beginning.
         for start in (1000.0, 1000.0, 865_000.0, 861_400.0, 0.0, 2_000_000_000.0, 1000.0):
             set_clock(start)
@@ -98,23 +99,25 @@ def test_a_clock_that_jumps_and_a_bag_that_loops(
                 camera.publish(msg)
                 sent += 1
                 time.sleep(0.05)
-        labels.wait(before + int(0.8 * sent))
-        elapsed = time.monotonic() - begun
-        latest = until(lambda: statuses(diagnostics)[seen:])
-        assert len(latest) > 0.5 * elapsed, 'diagnostics come by the wall clock'
+                # The next when this one has its mask: a busy machine must not drop one.
+                labels.wait(before + sent)
+            # By the wall clock, after each jump.
+            told = len(statuses(diagnostics))
+            until(lambda told=told: len(statuses(diagnostics)) > told, what='diagnostics')
+        latest = statuses(diagnostics)[seen:]
         assert all(status.level == DiagnosticStatus.OK for status in latest[1:]), [
             status.message for status in latest]
-        values = facts(latest[-1])
-        assert 5.0 < float(values['rate out (Hz)']) < 25.0
-        assert 0.0 <= float(values['age of the newest image (s)']) < 61.0
+        values = [facts(status) for status in latest if 'latency total' in str(status)][-1]
+        assert 0.0 < float(values['rate out (Hz)']) < 25.0
+        assert 0.0 <= float(values['age of the newest image (s)']) < 300.0
         if 'latency transport (ms)' in values:
             most = float(values['latency transport (ms)'].split('max ')[1])
             assert 0.0 <= most <= 60_000.0
-        assert float(values['latency total (ms)'].split('max ')[1]) < 5_000.0
+        assert float(values['latency total (ms)'].split('max ')[1]) < 300_000.0
         stamps = [stamp_of(message) for message in labels.messages[before:]]
-        assert stamps.count((1000, 0)) >= 2, 'the same stamp again is the same frame again'
+        assert stamps.count((1000, 0)) == 3, 'the same stamp again is the same frame again'
         assert all(set(message.data) == {100 // STEP} for message in labels.messages)
-        assert calibrations.settle() > sent // 2
+        until(lambda: len(calibrations) > sent // 2, what='calibrations beside the masks')
     assert 'no image on' not in node.output
     assert node.stop() == 0
     assert 'Traceback' not in node.output
@@ -204,7 +207,7 @@ def test_a_full_disk_under_the_cache(
     resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (CACHE_ROOM, before[1]))
     assert not probe.change(CONFIGURE)
     assert probe.state() == 'unconfigured'
-    assert 'File too large' in node.wait_for('not configured:', 5)
+    assert 'File too large' in node.wait_for('not configured:')
     resource.prlimit(node.pid, resource.RLIMIT_FSIZE, before)
     assert probe.change(CONFIGURE)
     assert probe.change(ACTIVATE)

@@ -32,11 +32,11 @@ def test_a_waiting_reader_is_woken() -> None:
     """By an item, and by the end."""
     box: Mailbox[str, str] = Mailbox()
     threading.Timer(0.05, box.put, ['a', 'hello']).start()
-    assert box.take(5.0) == {'a': 'hello'}
+    assert box.take(60.0) == {'a': 'hello'}
     threading.Timer(0.05, box.close).start()
     begun = time.monotonic()
-    assert box.take(5.0) == {}
-    assert time.monotonic() - begun < 2.0
+    assert box.take(60.0) == {}
+    assert time.monotonic() - begun < 50.0
 
 
 def test_a_closed_box_takes_nothing() -> None:
@@ -63,6 +63,6 @@ def test_nothing_is_lost_between_threads() -> None:
     while taken[-1:] != [19999]:
         time.sleep(0.001)
     box.close()
-    reader.join(5)
+    reader.join(60)
     assert taken == sorted(taken)
     assert len(taken) + replaced == 20000

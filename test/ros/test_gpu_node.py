@@ -46,18 +46,17 @@ def status(collector: Any) -> DiagnosticStatus | None:
 def test_a_build_is_told_and_can_be_stopped(
     probe: Probe, start_gpu_node: Callable[..., Process], tmp_path: Path
 ) -> None:
-    node = start_gpu_node(GPU_BUILD_SECONDS='60')
+    node = start_gpu_node(GPU_BUILD_SECONDS='600')
     with probe.collect('/diagnostics', DiagnosticArray) as collected:
-        until(lambda: (s := status(collected)) is not None and s.message.startswith(
-            'building an engine of fsffnet_small in fp16 with TensorRT 10.3.0 for Stand-in GPU, '),
-            60.0, 'a diagnostic of the build')
-        found = status(collected)
-    assert found is not None and found.level == DiagnosticStatus.OK
-    assert ' s, 50 %' in found.message
+        found = until(
+            lambda: (s := status(collected)) is not None and ' s, 50 %' in s.message and s,
+            90.0, 'a diagnostic of the build')
+    assert found.level == DiagnosticStatus.OK and found.message.startswith(
+        'building an engine of fsffnet_small in fp16 with TensorRT 10.3.0 for Stand-in GPU, ')
     assert probe.state() == 'configuring'
     begun = time.monotonic()
     assert node.stop(signal.SIGTERM) == 0
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 50.0, 'it waited for the build'
     assert 'this may take minutes' in node.output and 'Traceback' not in node.output
     left = (tmp_path / 'cache' / 'segnode').rglob('*')
     assert [path for path in left if path.suffix != '.lock'] == []
@@ -72,18 +71,18 @@ def test_masks_go_on_when_the_gpu_fails(
     camera = probe.publisher()
     with probe.collect('segmentation/labels') as labels, \
             probe.collect('/diagnostics', DiagnosticArray) as collected:
-        probe.send_and_wait(camera, image, labels)
-        until(lambda: (s := status(collected)) is not None and s.level == DiagnosticStatus.OK
-              and 'Hz out' in s.message, what='a diagnostic without a warning')
-        values = {v.key: v.value for v in status(collected).values}  # type: ignore[union-attr]
+        found = until(
+            lambda: probe.send_and_wait(camera, image, labels)
+            and (s := status(collected)) is not None and s.level == DiagnosticStatus.OK
+            and 'Hz out' in s.message and s, what='a diagnostic without a warning')
+        values = {v.key: v.value for v in found.values}
         assert values['runtime'] == 'tensorrt' and 'CUDA graph' in values['runtime details']
         (tmp_path / 'broken').touch()
         _, answer = probe.send_and_wait(camera, image, labels)
         assert (decode_image(answer)[..., 0] == expected).mean() > 0.99
-        until(lambda: (s := status(collected)) is not None and s.level == DiagnosticStatus.WARN,
-              what='a warning')
-        found = status(collected)
-        assert found is not None
+        found = until(
+            lambda: (s := status(collected)) is not None and s.level == DiagnosticStatus.WARN
+            and 'tensorrt' in s.message and s, what='a warning')
         assert found.message.startswith(
             "tensorrt failed (CUDA's cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS, ")
         assert 'onnx runs instead' in found.message

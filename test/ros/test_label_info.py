@@ -13,6 +13,7 @@ import contextlib
 import importlib.util
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,3 +159,25 @@ def test_said_anew_with_another_model(
     assert len(got) == 4
     assert node.stop() == 0
     assert 'Traceback' not in node.output
+
+
+def test_a_model_whose_names_cannot_be_said_does_not_take_over() -> None:
+    """What was published before is, of every camera, whatever the new one had done by then."""
+    from segnode.ros.segment_node import SegmentNode
+    told: list[tuple[str, str, str]] = []
+
+    def channel(name: str) -> Any:
+        def say(model: str) -> None:
+            if (name, model) == ('left', 'new'):
+                raise RuntimeError('no such publisher')
+            told.append((name, 'names', model))
+
+        return SimpleNamespace(
+            change=lambda model: told.append((name, 'topics', model)), say_labels=say)
+
+    node: Any = SimpleNamespace(_channels=[channel('front'), channel('left')])
+    with pytest.raises(RuntimeError, match='no such publisher'):
+        SegmentNode._adopt(node, 'old', 'new')  # type: ignore[arg-type]
+    for camera in ('front', 'left'):
+        last = {what: model for name, what, model in told if name == camera}
+        assert last == {'topics': 'old', 'names': 'old'}

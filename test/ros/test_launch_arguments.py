@@ -103,6 +103,7 @@ def test_lists(type_name: str, text: str, expected: list[object]) -> None:
     ('overlay_alpha', 'half', 'launch argument overlay_alpha must be of type double'),
     ('confidence', 'perhaps', 'launch argument confidence must be of type bool'),
     ('rotation', '1.5', 'launch argument rotation must be of type integer'),
+    ('input_size', '512x512', 'must be of type integer array, written as .A, B, ....,'),
     ('input_size', '[512, x]', 'launch argument input_size must be of type integer array'),
     ('input_size', '[]', 'launch argument input_size must be of type integer array'),
     ('input_size', '[512, [1]]', 'launch argument input_size must be of type integer array'),
@@ -131,6 +132,7 @@ def test_player_parameters() -> None:
     played = player_parameters(values(source='/data/bag', loop='false'))
     assert (played['source'], played['rate'], played['loop'], played['compressed']) == (
         '/data/bag', 0.0, False, False)
+    assert player_parameters(values(source='x', image='/a/image/compressed'))['compressed']
     assert player_parameters(values(source='x'), 'front')['frame_id'] == 'front_optical_frame'
     assert set(player_parameters(values(source='x'), 'front')) <= {own.name for own in PLAYER}
 

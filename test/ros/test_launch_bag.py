@@ -55,6 +55,8 @@ def test_the_only_image_topic_is_taken(tmp_path: Path) -> None:
     assert with_image_of_bag(values(bag=bag))['image'] == '/camera/image_raw'
     named = values(bag=bag, image='/camera/image_raw')
     assert with_image_of_bag(named) == named
+    as_bag_info_lists_it = values(bag=bag, image='/camera/image_raw/compressed')
+    assert with_image_of_bag(as_bag_info_lists_it) == as_bag_info_lists_it
     relative = values(bag=bag, image='image_raw', namespace='camera')
     assert with_image_of_bag(relative) == relative
     with pytest.raises(SegnodeError, match='no images on /front: its image topics are /camera/im'):

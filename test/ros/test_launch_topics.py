@@ -24,13 +24,15 @@ from segnode.ros.topics import OUTPUT_TOPICS
     ({'image': '/front/image_raw'}, '/front/camera_info'),
     ({'image': 'front/image_raw'}, 'front/camera_info'),
     ({'image': '/image_raw'}, '/camera_info'),
+    ({'image': '/front/image_raw/compressed'}, '/front/camera_info'),
     ({'image': '/front/image_rect', 'camera_info': '/front/info'}, '/front/info'),
 ])
 def test_one_camera(given: dict[str, str], camera_info: str) -> None:
     """The calibration is beside the image unless it is named; RViz and the player follow."""
     image = given.get('image', 'image_raw')
     assert node_remappings(values(**given)) == [('image', image), ('camera_info', camera_info)]
-    assert player_remappings(values(**given), ONE_CAMERA) == [('image_raw', image)]
+    raw = image.replace('/compressed', '')  # to which the player appends it itself
+    assert player_remappings(values(**given), ONE_CAMERA) == [('image_raw', raw)]
     assert rviz_remappings(values(**given)) == [
         ('/image_raw', image), ('/segmentation/color', 'segmentation/color'),
         ('/segmentation/overlay', 'segmentation/overlay'),

@@ -109,14 +109,19 @@ def runs(name: str) -> Callable[[DiagnosticStatus], bool]:
 
 
 @contextlib.contextmanager
-def stream(probe: Probe, camera: Any) -> Iterator[list[Image]]:
-    """Publish at 10 Hz while in the block, give what was sent."""
+def stream(probe: Probe, camera: Any, labels: Collector) -> Iterator[list[Image]]:
+    """Publish at 10 Hz while in the block, give what was sent.
+
+    Each when the one before has its mask, or on a busy machine a newer image would replace it.
+    """
     sent: list[Image] = []
     done = threading.Event()
 
     def pour() -> None:
         while not done.wait(PERIOD):
             sent.append(probe.send(camera, image()))
+            while stamp_of(sent[-1]) not in labels.by_stamp() and not done.wait(0.01):
+                pass
 
     thread = threading.Thread(target=pour)
     thread.start()
@@ -147,7 +152,7 @@ def test_another_model_from_one_frame_to_the_next(
         until_status(diagnostics, runs('first'))
         for name, expected in (('second', SECOND), ('first', FIRST), ('second', SECOND)):
             before, before_colors = len(labels), len(colors)
-            with stream(probe, camera) as sent:
+            with stream(probe, camera, labels) as sent:
                 labels.wait(before + 3)
                 assert probe.set_parameter('model', str(models[name])) == (True, '')
                 until(lambda expected=expected: label_of(labels.messages[-1]) == expected, 60)
@@ -175,20 +180,21 @@ def test_a_model_that_fails_leaves_the_old_one(
     """Setting it succeeds; then the parameter goes back, and log and diagnostics say why."""
     with probe.collect('segmentation/labels') as labels, \
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
-        with stream(probe, camera) as sent:
+        with stream(probe, camera, labels) as sent:
             assert set_together(probe, model=str(models['broken']), rotation=180) == (True, '')
-            node.wait_for('broken.onnx, rotation:=180 not taken: ', 30)
+            node.wait_for('broken.onnx, rotation:=180 not taken: ')
             until(lambda: probe.get_parameter('model') == str(models['first']))
-            told = until_status(diagnostics, lambda s: s.level != DiagnosticStatus.OK)
+            told = until_status(diagnostics, lambda s: 'broken.onnx' in s.message)
         for message in sent:
             assert label_of(labels.answer_to(message)) == FIRST
         assert probe.get_parameter('rotation') == 0
         assert told.level == DiagnosticStatus.WARN
-        assert 'broken.onnx' in told.message and 'first goes on' in told.message
+        assert 'first goes on' in told.message
         # What works is taken, and what failed is forgotten.
         assert probe.set_parameter('model', str(models['second'])) == (True, '')
         until(lambda: label_of(probe.send_and_wait(camera, image(), labels)[1]) == SECOND)
-        until_status(diagnostics, lambda s: s.level == DiagnosticStatus.OK)
+        until(lambda: probe.send_and_wait(camera, image(), labels) and any(
+            status.level == DiagnosticStatus.OK for status in statuses(diagnostics)[-1:]))
 
 
 def test_what_can_be_seen_at_once_is_refused(
@@ -216,7 +222,7 @@ def test_what_can_be_seen_at_once_is_refused(
 def test_a_storm_of_models(
         probe: Probe, camera: Any, models: dict[str, Path], node: Process) -> None:
     """The last one that was asked for is what remains; every image has a mask of one of them."""
-    with probe.collect('segmentation/labels') as labels, stream(probe, camera) as sent:
+    with probe.collect('segmentation/labels') as labels, stream(probe, camera, labels) as sent:
         for number in range(30):
             name = ('second', 'broken', 'first')[number % 3]
             assert probe.set_parameter('model', str(models[name])) == (True, '')
@@ -229,7 +235,8 @@ def test_a_storm_of_models(
         assert probe.get_parameter('model') == str(models['second'])
         assert probe.get_parameter('fit') == 'letterbox'
         assert probe.set_parameter('fit', 'model') == (True, '')
-    assert label_of(labels.messages[-1]) == SECOND
+        # An earlier second, then the first once more: the last one asked for may take longer.
+        until(lambda: {label_of(mask) for mask in labels.messages[-10:]} == {SECOND}, 60)
 
 
 @pytest.mark.slow
@@ -305,7 +312,7 @@ def test_a_least_confidence_that_no_graph_gives(
         probe: Probe, camera: Any, node: Process) -> None:
     """The parameter goes back, and the labels stay."""
     assert probe.set_parameter('min_confidence', 0.5) == (True, '')
-    node.wait_for('min_confidence:=0.5 not taken: ', 30)
+    node.wait_for('min_confidence:=0.5 not taken: ')
     until(lambda: probe.get_parameter('min_confidence') == 0.0)
     with probe.collect('segmentation/labels') as labels:
         sent, mask = probe.send_and_wait(camera, image(), labels)

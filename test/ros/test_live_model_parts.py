@@ -167,7 +167,7 @@ class Loading:
     def __call__(self, values: Any, base: Any, wanted: Any) -> Any:
         name = values['model']
         self.began.append(name)
-        assert self.go.acquire(timeout=20)
+        assert self.go.acquire(timeout=60)
         if name == 'bad':
             raise SegnodeError('there is no such model')
         if name == 'exit':
@@ -191,13 +191,13 @@ def test_the_newest_request_counts(loading: Loading) -> None:
         until(lambda: loading.began)
     assert loader.wanted == {'model': 'c'} and loader.seconds >= 0.0 and loader.take() is None
     loading.go.release(2)
-    assert done.acquire(timeout=20) and done.acquire(timeout=20)
+    assert done.acquire(timeout=60) and done.acquire(timeout=60)
     assert loading.began == ['a', 'c'] and loading.made['a'].segmenter.runtime.closed == 1
     loaded = loader.take()
     assert loaded is not None and loaded.model is loading.made['c'] and loaded.error is None
     assert loaded.model.segmenter.runtime.closed == 0
     assert loader.take() is None is loader.wanted
-    assert loader.join(20)
+    assert loader.join(60)
 
 
 @pytest.mark.parametrize('name, kind', [('bad', SegnodeError), ('exit', SystemExit)])
@@ -225,7 +225,7 @@ def test_what_was_cancelled_is_closed(loading: Loading) -> None:
         until(lambda name=name: name in loading.began)
         loader.cancel()
         loading.go.release()
-        assert loader.join(20)
+        assert loader.join(60)
     loader.request({'model': 'b'}, base)
     loading.go.release()
     until(lambda: 'b' in loading.made and loader.wanted is None)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import json
+import os
 from pathlib import Path
 import signal
 import subprocess
@@ -107,7 +108,7 @@ def test_what_is_no_longer_wanted_ends_at_once(cache: Path) -> None:
         return not begun
 
     make(values(small_model.stem(), input_size=(256, 384)), [''], wanted, lambda text: None)
-    assert begun and time.monotonic() - begun[0] < 10
+    assert begun and time.monotonic() - begun[0] < 60
     assert not list(cache.rglob(f'*{TEMPORARY_SUFFIX}'))
 
 
@@ -127,16 +128,16 @@ def test_it_ends_with_the_node(
     until(camera.get_subscription_count)
     with probe.collect('segmentation/labels') as labels:
         assert probe.set_parameter('input_size', [256, 256]) == (True, '')
-        until(lambda: list(cache.rglob(f'*{TEMPORARY_SUFFIX}')), 60, 'an export')
+        until(lambda: list(cache.rglob(f'*{TEMPORARY_SUFFIX}')), what='an export')
+        (maker,) = set(processes_of(node.pid)) - {node.pid}
+        os.kill(maker, signal.SIGSTOP)  # or it might be done with it by then
         probe.send_and_wait(camera, np.zeros((60, 80, 3), np.uint8), labels)
-        assert len(processes_of(node.pid)) == 2
-        if number == signal.SIGTERM:
-            assert node.stop(number) == 0
-        else:
-            node.send(number)
-            node.wait()
-    until(lambda: not processes_of(node.pid), 10, 'the end of all of it')
-    until(lambda: not list(cache.rglob(f'*{TEMPORARY_SUFFIX}')), 10)
+        node.send(number)
+        until(lambda: not node.running)
+        os.kill(maker, signal.SIGCONT)
+    assert node.wait() == (0 if number == signal.SIGTERM else -number)
+    until(lambda: not processes_of(node.pid), what='the end of all of it')
+    until(lambda: not list(cache.rglob(f'*{TEMPORARY_SUFFIX}')))
     probe.node.destroy_publisher(camera)
 
 

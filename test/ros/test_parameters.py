@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-import statistics
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+import faulty_model
 from processes import Process
 from segnode.ros import launch_arguments, topics
 from segnode.ros.parameters import BY_NAME, markdown_table, PARAMETERS, spec_of
@@ -107,7 +107,7 @@ def test_bad_values_at_start_end_in_one_sentence(
     """Exit code 1 and one line, no traceback."""
     pytest.importorskip('rclpy')
     node = start_segment(**given)
-    assert node.wait(30) == 1
+    assert node.wait() == 1
     assert node.output.startswith('error: ') and len(node.output.splitlines()) == 1
     assert words in node.output
 
@@ -115,7 +115,7 @@ def test_bad_values_at_start_end_in_one_sentence(
 def test_parameters_of_a_running_node(
         probe: Any, start_segment: Callable[..., Process]) -> None:
     """Descriptors are the table's; good values act, bad and read-only ones are refused."""
-    from probe import until
+    from probe import stamp_of, until
     # An integer is taken for the double; the last is rclpy's, and part of every ros2 param dump.
     node = start_segment(max_rate=100, modle='x', start_type_description_service=True)
     node.wait_for("there is no parameter 'modle', it is ignored; did you mean 'model'?", 60)
@@ -155,21 +155,22 @@ def test_parameters_of_a_running_node(
             else:
                 assert overlay.data == color.data
         assert probe.set_parameter('publish_color', False)[0]
-        count = colors.settle()
-        probe.send_and_wait(camera, image, overlays)
-        assert colors.settle() == count
+        without, _ = probe.send_and_wait(camera, image, overlays)
         assert probe.set_parameter('publish_color', True)[0]
         probe.send_and_wait(camera, image, colors)
+        assert stamp_of(without) not in colors.by_stamp()
     assert node.stop() == 0
 
 
 def test_max_rate_limits_the_node(
-        probe: Any, start_segment: Callable[..., Process]) -> None:
+        probe: Any, start_segment: Callable[..., Process], tmp_path: Path) -> None:
     """A camera of about 40 Hz through max_rate 5; test_rate_limit.py looks at mean and gaps."""
+    pytest.importorskip('onnxruntime')
     from diagnostic_msgs.msg import DiagnosticArray
 
-    from probe import facts, statuses, until
-    node = start_segment(max_rate=5.0)
+    from probe import facts, stamp_of, statuses, until
+    # A network that is always faster than the period.
+    node = start_segment(model=faulty_model.write(tmp_path), runtime='onnx', max_rate=5.0)
     probe.until_state('active', 90)
     camera = probe.publisher()
     until(camera.get_subscription_count)
@@ -177,21 +178,21 @@ def test_max_rate_limits_the_node(
     with probe.collect('segmentation/labels') as labels, \
             probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         probe.send_and_wait(camera, image, labels)
-        first = labels.settle()
         begun = time.monotonic()
-        while time.monotonic() - begun < 4.0:
-            probe.send(camera, image)
+        sent: set[tuple[int, int]] = set()
+
+        def through() -> list[tuple[int, int]]:
+            return sorted(sent & set(labels.by_stamp()))
+
+        def over() -> int:
+            last = facts(until(lambda: statuses(diagnostics))[-1])
+            return int(last['dropped: over max_rate'])
+
+        while time.monotonic() - begun < 2.0 or len(through()) < 10 or not over():
+            assert time.monotonic() - begun < 60.0, f'{len(through())} of {len(sent)}'
+            sent.add(stamp_of(probe.send(camera, image)))
             time.sleep(0.025)
-        elapsed = time.monotonic() - begun
         labels.settle()
-        seen = len(statuses(diagnostics))
-        until(lambda: len(statuses(diagnostics)) > seen)
-        values = facts(statuses(diagnostics)[-1])
-    stamps = [sec + 1e-9 * nanosec for sec, nanosec in labels.by_stamp()][first:]
-    assert len(stamps) <= 5.0 * elapsed + 2
-    assert statistics.median(np.diff(stamps)) > 0.15
-    assert int(values['dropped: over max_rate']) > 0
-    p95 = float(values['latency run (ms)'].split('p95 ')[1].split(',')[0])
-    if p95 < 150.0:  # a network slower than the period thins out further
-        assert statistics.median(np.diff(stamps)) < 0.3
+        elapsed = time.monotonic() - begun
+        assert len(through()) <= 5.0 * elapsed + 2
     assert node.stop() == 0

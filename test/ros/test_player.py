@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 rclpy = pytest.importorskip('rclpy')
 
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from std_msgs.msg import UInt32  # noqa: E402
 
@@ -31,13 +34,13 @@ def folder(tmp_path):
 
 
 def player(start, *parameters):
-    """Start a player that waits for one subscriber."""
-    arguments = [part for parameter in (*parameters, 'wait_for_subscribers:=1')
+    """Start a player that waits for two subscribers: a collector's, and that which it admits."""
+    arguments = [part for parameter in (*parameters, 'wait_for_subscribers:=2')
                  for part in ('-p', parameter)]
     return start('-m', 'segnode.ros.player_node', '--ros-args', *arguments)
 
 
-def received(collector, process, seconds=20, **counts):
+def received(collector, process, seconds=60, **counts):
     """Receive until the player's end and so many messages of each topic; fail with its output.
 
     The end and the images come on topics of their own: the one may overtake the other.
@@ -45,6 +48,8 @@ def received(collector, process, seconds=20, **counts):
     def complete():
         return collector.count('player/end') > 0 and all(
             collector.count(topic) >= count for topic, count in counts.items())
+    for topic in counts:
+        assert collector.admit(topic), process.output
     assert collector.spin(complete, seconds), (
         {topic: collector.count(topic) for topic in collector.messages}, process.output)
 
@@ -61,7 +66,7 @@ def test_every_frame_of_a_folder(start, folder):
         received(collector, process, image_raw=6)
         images = collector.messages['image_raw']
         assert [message.data for message in collector.messages['player/end']] == [6]
-    assert process.wait(10) == 0, process.output
+    assert process.wait() == 0, process.output
     assert len(images) == 6
     for index, message in enumerate(images):
         expected = cv2.imread(str(folder / f'{index}.png'))
@@ -70,8 +75,9 @@ def test_every_frame_of_a_folder(start, folder):
         assert message.header.frame_id == 'front'
         np.testing.assert_array_equal(
             np.frombuffer(message.data, np.uint8).reshape(60, 80, 3), expected)
-    times = stamps(images)  # a busy machine may be slower, but not faster than asked
-    assert times == sorted(times) and times[-1] - times[0] >= 0.9 * 5 * 0.05
+    # A busy machine may be slower, but not faster than asked; the first one may be late alone.
+    times = stamps(images)
+    assert times == sorted(times) and times[-1] - times[0] >= 0.9 * 4 * 0.05
 
 
 def test_frames_limit_and_loop(start, folder):
@@ -79,7 +85,7 @@ def test_frames_limit_and_loop(start, folder):
         process = player(start, f'source:={folder}', 'rate:=50', 'frames:=15', 'loop:=true')
         received(collector, process, image_raw=15)
         images = collector.messages['image_raw']
-    assert process.wait(10) == 0
+    assert process.wait() == 0
     assert len(images) == 15
     assert images[0].data == images[6].data == images[12].data != images[1].data
 
@@ -89,11 +95,11 @@ def test_compressed_beside_raw_and_under_the_remapped_name(start, folder):
     with collecting(topics) as collector:
         process = start('-m', 'segnode.ros.player_node', '--ros-args', '-p', f'source:={folder}',
                         '-p', 'rate:=20', '-p', 'compressed:=true', '-p',
-                        'wait_for_subscribers:=2', '-r', 'image_raw:=camera/image')
+                        'wait_for_subscribers:=4', '-r', 'image_raw:=camera/image')
         received(collector, process, **{'camera/image': 6, 'camera/image/compressed': 6})
         raw = collector.messages['camera/image']
         compressed = collector.messages['camera/image/compressed']
-    assert process.wait(10) == 0
+    assert process.wait() == 0
     assert len(raw) == len(compressed) == 6
     assert stamps(raw) == stamps(compressed)
     for message, original in zip(compressed, raw):
@@ -107,7 +113,8 @@ def test_best_effort_is_what_is_offered(start, folder):
     with collecting({'image_raw': Image}, reliable=False) as collector:
         process = player(start, f'source:={folder}', 'rate:=10', 'reliability:=best_effort',
                          'loop:=true')
-        assert collector.spin(lambda: collector.count('image_raw') > 2, 20), process.output
+        assert collector.admit('image_raw'), process.output
+        assert collector.spin(lambda: collector.count('image_raw') > 2, 60), process.output
         (publisher,) = collector.node.get_publishers_info_by_topic('/image_raw')
         assert publisher.qos_profile.reliability.name == 'BEST_EFFORT'
         assert process.stop(signal.SIGTERM) == 0, process.output
@@ -123,7 +130,7 @@ def test_best_effort_is_what_is_offered(start, folder):
 ])
 def test_bad_parameters_get_one_sentence(start, parameters, message):
     process = player(start, *parameters)
-    assert process.wait(20) == 1
+    assert process.wait() == 1
     (line,) = [line for line in process.output.splitlines() if line.startswith('error: ')]
     assert message in line
     assert 'Traceback' not in process.output
@@ -133,7 +140,7 @@ def test_bad_parameters_get_one_sentence(start, parameters, message):
 @pytest.mark.parametrize('arguments', [['-p', 'nonsense'], ['-r', '__node:=two words']])
 def test_mistyped_ros_arguments_get_one_line(start, tmp_path, module, arguments):
     process = start('-m', f'segnode.ros.{module}', '--ros-args', *arguments, cwd=tmp_path)
-    assert process.wait(20) == 2, process.output
+    assert process.wait() == 2, process.output
     assert len([line for line in process.output.splitlines()
                 if line.startswith('error: ')]) == 1, process.output
     assert 'Traceback' not in process.output
@@ -144,7 +151,7 @@ def test_simulated_time_without_a_clock_does_not_stop_a_camera(start, folder):
         process = player(start, f'source:={folder}', 'rate:=20', 'use_sim_time:=true')
         received(collector, process, image_raw=6)
         times = stamps(collector.messages['image_raw'])
-    assert process.wait(10) == 0, process.output
+    assert process.wait() == 0, process.output
     assert len(set(times)) == 6 and times[0] > 1e9
     assert 'nothing publishes /clock' in process.output
 
@@ -157,19 +164,41 @@ def test_a_rate_out_of_reach_is_told(start, folder):
     process.wait_for('played 3000 frames at ', 1)
 
 
-def test_the_rendered_scene_is_ready_before_it_starts(start):
+def test_the_rendered_scene_is_ready_before_it_starts(monkeypatch):
     """Rendering takes longer than the gaps at this rate, so only frames made ahead can keep it."""
-    with collecting({'image_raw': Image, END: UInt32}) as collector:
-        process = player(start, 'rate:=100', 'frames:=40')
-        received(collector, process, 40, image_raw=40)
-        times = stamps(collector.messages['image_raw'])
-    assert process.wait(10) == 0, process.output
-    assert np.median(np.diff(times)) < 0.02
+    from segnode.ros.player_node import PlayerNode
+    done = []
+
+    def note(name):
+        real = getattr(PlayerNode, name)
+
+        def noted(self, *given):
+            done.append(name)
+            real(self, *given)
+
+        monkeypatch.setattr(PlayerNode, name, noted)
+
+    note('_read_one')
+    note('_publish')
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = PlayerNode(context=context, parameter_overrides=[
+        Parameter('rate', value=100.0), Parameter('frames', value=40)])
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    end = time.monotonic() + 60
+    while not node.finished:
+        assert time.monotonic() < end, done
+        executor.spin_once(timeout_sec=0.1)
+    node.close()
+    node.destroy_node()
+    context.try_shutdown()
+    assert done[:80] == ['_read_one'] * 40 + ['_publish'] * 40
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_ends_on_a_signal(start, folder, number):
     process = player(start, f'source:={folder}')
-    process.wait_for('waiting for 1 subscribers', 20)
-    assert process.stop(number, 5) == 0, process.output
+    process.wait_for('waiting for 2 subscribers')
+    assert process.stop(number) == 0, process.output
     assert 'Traceback' not in process.output

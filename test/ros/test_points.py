@@ -106,11 +106,37 @@ def test_unknown_class() -> None:
 def test_intrinsics() -> None:
     k = [50.0, 0, 3.5, 0, 40, 2, 0, 0, 1]
     p = [60.0, 0, 4.5, 0, 0, 70, 5, 0, 0, 0, 1, 0]
-    assert Intrinsics.of(SimpleNamespace(k=k, p=p)) == Intrinsics(60, 70, 4.5, 5)
-    assert Intrinsics.of(SimpleNamespace(k=k, p=[0.0] * 12)) == CAMERA
+    assert Intrinsics.of(info(k, p)) == Intrinsics(60, 70, 4.5, 5)
+    assert Intrinsics.of(info(k)) == CAMERA
     for bad in ([0.0] * 9, [float('nan'), *k[1:]], [float('inf'), *k[1:]]):
         with pytest.raises(DecodeError, match='holds no calibration'):
-            Intrinsics.of(SimpleNamespace(k=bad, p=[0.0] * 12))
+            Intrinsics.of(info(bad))
+
+
+@pytest.mark.parametrize('left, top, across, down', [
+    (0, 0, 1, 1), (16, 12, 1, 1), (0, 0, 2, 2), (16, 12, 4, 2)])
+def test_region_and_binning_of_the_sensor(left: int, top: int, across: int, down: int) -> None:
+    """A surface seen by a part of the sensor, or with its pixels binned, stays where it is."""
+    k = [50.0, 0, 31.5, 0, 40, 23.5, 0, 0, 1]
+    v, u = np.indices((48 - top, 64 - left)) + [[[top]], [[left]]]
+    depth = 4 / (1 - 0.5 * (u - 31.5) / 50 - 0.25 * (v - 23.5) / 40)
+    # A binned pixel looks where the middle of its pixels looks, at 1 / depth of their mean.
+    rows, columns = depth.shape[0] // down, depth.shape[1] // across
+    binned = 1 / (1 / depth).reshape(rows, down, columns, across).mean((1, 3))
+    points = CloudMaker(CAMVID).make(
+        np.zeros(binned.shape, np.uint8), binned.astype(np.float32),
+        Intrinsics.of(info(k, left=left, top=top, across=across, down=down)))
+    np.testing.assert_allclose(points['z'], 4 + 0.5 * points['x'] + 0.25 * points['y'], rtol=1e-5)
+
+
+def info(
+    k: list[float], p: list[float] | None = None, *, left: int = 0, top: int = 0, across: int = 0,
+    down: int = 0,
+) -> SimpleNamespace:
+    """Return a CameraInfo of a region that begins there, with so many pixels in one."""
+    return SimpleNamespace(
+        k=k, p=p or [0.0] * 12, binning_x=across, binning_y=down,
+        roi=SimpleNamespace(x_offset=left, y_offset=top))
 
 
 def image(array: np.ndarray, encoding: str, pad: int = 0, /, **changes: Any) -> SimpleNamespace:

@@ -16,6 +16,7 @@ pytest.importorskip('rclpy')
 
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
+from probe import stamp_of, until
 from processes import Process
 from segnode.labels import load_label_set
 from small_custom import describe, frames, write_network
@@ -70,7 +71,6 @@ class Feed:
 
     def connected(self) -> None:
         """Wait for the node."""
-        from probe import until
         for publisher in (self.labels, self.depth, self.info):
             until(publisher.get_subscription_count, 60, publisher.topic_name)
         time.sleep(0.3)
@@ -91,6 +91,17 @@ class Feed:
         msg, cloud = self.probe.exchange(self.depth, make, collector)
         return (*sent[msg.header.stamp.sec, msg.header.stamp.nanosec], cloud)
 
+    def pair(self, depth: np.ndarray, labels: np.ndarray = LABELS, late: float = 0.0,
+             **changes: Any) -> Image:
+        """Send a mask and a depth image, once; return the latter."""
+        mask = self.probe.image(labels, 'mono8')
+        msg = depth_image(self.probe, mask.header, depth, late)
+        for name, value in changes.items():
+            setattr(msg, name, value)
+        self.labels.publish(mask)
+        self.depth.publish(msg)
+        return msg
+
     def close(self) -> None:
         """Take the publishers away."""
         for publisher in (self.labels, self.depth, self.info):
@@ -102,6 +113,17 @@ def feed(probe: Any) -> Any:
     made = Feed(probe)
     yield made
     made.close()
+
+
+def until_said(node: Process, words: str, send: Callable[[], Image]) -> list[Image]:
+    """Send until the node says something; return what was sent."""
+    sent: list[Image] = []
+    end = time.monotonic() + 60
+    while words not in node.output:
+        assert time.monotonic() < end, node.output
+        sent.append(send())
+        time.sleep(0.1)
+    return sent
 
 
 def points_of(cloud: PointCloud2) -> np.ndarray:
@@ -163,7 +185,7 @@ def test_dense_and_from_best_effort_publishers(
     feed = Feed(probe, reliable=False)
     node = run_points(start)
     feed.connected()
-    node.wait_for('subscribed to /depth as best_effort', 20)
+    node.wait_for('subscribed to /depth as best_effort')
     depth = millimetres()
     with probe.collect('segmentation/points', PointCloud2) as clouds:
         _, msg, cloud = feed.exchange(clouds, depth)
@@ -209,16 +231,12 @@ def test_stamps_that_differ(
         assert (points['label'] == 4).all() and points.size == (groups == 4).sum()
         assert (points['rgb'] == (220 << 16 | 20 << 8 | 60)).all()
         # Further apart they are none, which the node says; it goes on afterwards.
-        count = clouds.settle()
-        end = time.monotonic() + 30
-        while 'had a depth image within 0.02 s of its own' not in node.output:
-            assert time.monotonic() < end, node.output
-            mask = probe.image(groups, 'mono8')
-            feed.labels.publish(mask)
-            feed.depth.publish(depth_image(probe, mask.header, millimetres(), late=0.05))
-            time.sleep(0.1)
-        assert clouds.settle() == count
+        apart = until_said(
+            node, 'had a depth image within 0.02 s of its own',
+            lambda: feed.pair(millimetres(), groups, late=0.05))
         feed.exchange(clouds, millimetres(), groups)
+        clouds.settle()
+        assert not {stamp_of(msg) for msg in apart} & set(clouds.by_stamp())
     assert node.stop() == 0, node.output
 
 
@@ -227,7 +245,6 @@ def test_behind_the_segment_node(
         tmp_path: Path) -> None:
     """A camera's image and the depth image of its stamp become points with the node's labels."""
     pytest.importorskip('onnxruntime')
-    from probe import until
     from segnode.segmenter import Segmenter
     write_network(tmp_path / 'net.onnx', stride=1, batch=None)
     model = describe(tmp_path / 'mine.yaml', 'net.onnx')
@@ -264,21 +281,14 @@ def test_damaged_messages_and_what_is_missing(
     node = run_points(start)
     feed.connected()
     with probe.collect('segmentation/points', PointCloud2) as clouds:
-        mask = probe.image(LABELS, 'mono8')
-        depth = depth_image(probe, mask.header, millimetres())
-        feed.labels.publish(mask)
-        feed.depth.publish(depth)
-        node.wait_for('a cloud was left out: no calibration came on /camera_info yet', 20)
+        until_said(node, 'a cloud was left out: no calibration came on /camera_info yet',
+                   lambda: feed.pair(millimetres()))
         feed.exchange(clouds, millimetres())
-        time.sleep(5.1)  # warnings of one kind are throttled
-        mask = probe.image(LABELS, 'mono8')
-        depth = depth_image(probe, mask.header, millimetres())
-        depth.height = 2**32 - 1
-        feed.labels.publish(mask)
-        feed.depth.publish(depth)
-        node.wait_for('the depth image: 1536 bytes are no 32x4294967295 16UC1', 20)
+        # Warnings of one kind are throttled.
+        until_said(node, 'the depth image: 1536 bytes are no 32x4294967295 16UC1',
+                   lambda: feed.pair(millimetres(), height=2**32 - 1))
         feed.exchange(clouds, millimetres())
-        node.wait_for('nothing came on /segmentation/labels, which has 1 publisher(s)', 20)
+        node.wait_for('nothing came on /segmentation/labels, which has 1 publisher(s)')
     assert node.stop() == 0, node.output
 
 
@@ -294,6 +304,6 @@ def test_damaged_messages_and_what_is_missing(
 def test_bad_parameters_end_in_one_sentence(
         start: Callable[..., Process], given: dict[str, Any], words: str) -> None:
     node = run_points(start, **given)
-    assert node.wait(30) == 1
+    assert node.wait() == 1
     assert node.output.startswith('error: ') and words in node.output
     assert len(node.output.splitlines()) == 1

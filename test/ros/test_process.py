@@ -12,15 +12,18 @@ import pytest
 pytest.importorskip('rclpy')
 
 from processes import Process
+from segnode.ros import process, segment_node
 
 SCRIPT = """
 import atexit, sys
-from segnode.ros import segment_node
+from segnode.ros import process, segment_node
 
 class Piece:
     def __del__(self):
         print('taken apart', flush=True)
 
+# Where the machine is busy, the node does not wait for its own threads: another end than this one.
+process.CALLBACK_PATIENCE = process.WORKER_PATIENCE = process.TRANSITION_PATIENCE = 60.0
 if 'torch' in sys.argv:
     sys.modules['torch'] = object()
 piece = Piece()
@@ -32,11 +35,17 @@ sys.exit(segment_node.main(['--ros-args', '-p', 'autostart:=false', '-p', 'nones
 @pytest.mark.parametrize('library', ['torch', 'none'])
 def test_pytorch_is_not_taken_apart(library: str) -> None:
     """That takes longer than the node has; what is registered for the end is done."""
-    process = Process([sys.executable, '-c', SCRIPT, library], {})
+    node = Process([sys.executable, '-c', SCRIPT, library], {})
     try:
-        process.wait_for("there is no parameter 'nonesuch'", 60)
-        assert process.stop(signal.SIGTERM) == 0
-        assert 'done at the end' in process.output and 'Traceback' not in process.output
-        assert ('taken apart' in process.output) is (library == 'none')
+        node.wait_for("there is no parameter 'nonesuch'")
+        assert node.stop(signal.SIGTERM) == 0
+        assert 'done at the end' in node.output and 'Traceback' not in node.output
+        assert ('taken apart' in node.output) is (library == 'none')
     finally:
-        process.end()
+        node.end()
+
+
+def test_the_patience_leaves_time_for_the_end() -> None:
+    """Of the 2 s that the process has once it is told to stop, whatever it has to give up."""
+    assert 0 < sum((process.CALLBACK_PATIENCE, process.WORKER_PATIENCE,
+                    segment_node.LOADER_PATIENCE, process.TRANSITION_PATIENCE)) < 1.9

@@ -594,8 +594,8 @@ def test_batches(tmp_path, engine, truth, monkeypatch):
         sizes.append(len(images))
         return whole(self, images)
 
-    whole = Segmenter.segment_batch
-    monkeypatch.setattr(Segmenter, 'segment_batch', counted)
+    whole = Segmenter.run
+    monkeypatch.setattr(Segmenter, 'run', counted)
     source = write_bag(tmp_path / 'drive', frames=7, cameras=TWO_CAMERAS, broken=(1,))
     with contextlib.closing(Engine(BagOptions(runtime='onnx', workers=1, batch=9))) as other:
         for fixed, expected in ((None, [7, 5]), (9, [9, 9])):
@@ -620,8 +620,8 @@ def test_failing_runtime_is_one_sentence_and_can_be_gone_on_with(tmp_path, engin
             raise RuntimeError('out of memory\nand more')
         return whole(self, images)
 
-    whole = Segmenter.segment_batch
-    monkeypatch.setattr(Segmenter, 'segment_batch', breaks)
+    whole = Segmenter.run
+    monkeypatch.setattr(Segmenter, 'run', breaks)
     with pytest.raises(SegnodeError, match='onnx runtime failed at message .* of /camera/image'):
         run(source, tmp_path / 'out', engine)
     assert not (tmp_path / 'out').exists()

@@ -26,7 +26,7 @@ from segnode.pictures import blend
 from segnode.ros.bags import fleet
 from segnode.ros.bags.engine import Engine
 from segnode.ros.bags.job import Job, Stopped
-from segnode.ros.bags.options import BagOptions
+from segnode.ros.bags.options import BagOptions, TopicView
 from segnode.ros.bags.recording import typestore
 from segnode.ros.image_codec import decode_compressed, decode_image
 from segnode.ros.segment_bag import main
@@ -284,14 +284,54 @@ def test_every_option_of_the_runtimes_reaches_them(monkeypatch):
     assert {name: asked[1][name] for name in other} == other and asked[1]['at_once'] == 4
 
 
+def test_a_view_of_one_camera(tmp_path, ego, capsys):
+    """The left one is mounted upside down and sees the bonnet; the front one is as the rest."""
+    cameras = {'/front/image': 'bgr8', '/left/image': 'bgr8'}
+    source = write_bag(tmp_path / 'drive', frames=6, cameras=cameras, others=False)
+    common = [
+        str(source), '--runtime', 'onnx', '--workers', '2', '--roi', '0.25,0,0.75,1', '--out']
+    own = ['--view', '/left/image', 'rotation=180', f'ego_mask={ego}']
+    assert main([*common, str(tmp_path / 'out'), *own]) == 0
+    plain = {'runtime': 'onnx', 'threads': 1, 'roi': (0.25, 0, 0.75, 1)}
+    segmenters = {'/front/image': Segmenter.load('fsffnet', **plain),
+                  '/left/image': Segmenter.load('fsffnet', **plain, rotation=180, ego_mask=ego)}
+    masks = {(m.topic, m.time): pixels(m) for m in read_bag(tmp_path / 'out')
+             if m.topic.endswith('/labels')}
+    images = [m for m in read_bag(source) if m.topic in cameras]
+    assert len(masks) == len(images) == 12
+    for message in images:
+        topic = message.topic.replace('/image', '/segmentation/labels')
+        labels = segmenters[message.topic].segment(decode_image(deserialised(message))).labels
+        np.testing.assert_array_equal(masks[topic, message.time], labels)
+    assert custom_data(tmp_path / 'out')['segnode_segmentation']['views'] == {
+        '/left/image': {'roi': [0.25, 0, 0.75, 1], 'rotation': 180}}
+    capsys.readouterr()
+    assert main([*common, str(tmp_path / 'out'), *own, '--resume']) == 0
+    assert 'is complete already: 12 frames' in capsys.readouterr().out
+    for other, said in (
+            (own[:-2] + ['rotation=90', own[-1]], 'was made with another views: --force'),
+            (own[:-1], 'was made with another ego_mask of /left/image: --force'),
+            (own[:2], 'it takes a topic and what that has of its own'),
+            (own * 2, 'each topic once'),
+            (own[:2] + ['rotation=45'], "'rotation=45' is none of roi="),
+            (own[:2] + ['roi=1'], 'roi must be'),
+            (['--view', '/right/image', 'rotation=90'],
+             '--view is of /right/image, but what is segmented is /front/image, /left/image')):
+        new = str(tmp_path / 'new') if '/right/image' in other else str(tmp_path / 'out')
+        assert main([*common, new, *other, '--resume']) == 1
+        assert said in capsys.readouterr().err, other
+
+
 def test_files_are_found_by_the_workers_of_a_cluster(tmp_path, monkeypatch):
     """They stand in folders of their own; what is built in has no folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'driving').mkdir()
-    given = BagOptions(model='net.onnx', ego_mask='ego.png', label_grouping='mine.yaml')
+    given = BagOptions(model='net.onnx', ego_mask='ego.png', label_grouping='mine.yaml',
+                       views=(TopicView('/a', ego_mask='a.png'), TopicView('/b', rotation=90)))
     assert fleet.anywhere(given) == replace(
         given, model=str(tmp_path / 'net.onnx'), ego_mask=str(tmp_path / 'ego.png'),
-        label_grouping=str(tmp_path / 'mine.yaml'))
+        label_grouping=str(tmp_path / 'mine.yaml'),
+        views=(TopicView('/a', ego_mask=str(tmp_path / 'a.png')), TopicView('/b', rotation=90)))
     assert fleet.anywhere(BagOptions(label_grouping='driving')) == BagOptions(
         label_grouping='driving')
 

@@ -112,7 +112,7 @@ def test_killed_and_resumed(start, recording, unbroken, tmp_path, storage):
     for attempt in range(3):
         process = start(*signalled(signal.SIGKILL, 1 + attempt % 2), *options,
                         *['--resume'] * bool(attempt))
-        assert process.wait(60) == -signal.SIGKILL, process.output
+        assert process.wait() == -signal.SIGKILL, process.output
         work = work_folder(out)
         assert not out.exists() and work.is_dir()
         with open(work / 'masks', 'ab') as journal:
@@ -136,7 +136,7 @@ def test_killed_and_resumed(start, recording, unbroken, tmp_path, storage):
 def test_told_to_stop(start, recording, unbroken, tmp_path, number, code):
     out = tmp_path / 'drive'
     process = start(*signalled(number), recording, '--out', out, *FAST)
-    assert process.wait(60) == code, process.output
+    assert process.wait() == code, process.output
     assert 'stopped; --resume goes on from here' in process.output
     assert 'Traceback' not in process.output
     assert not out.exists()
@@ -149,7 +149,7 @@ def test_one_at_a_time(start, recording, tmp_path):
     out = tmp_path / 'drive'
     process = start(*signalled(signal.SIGSTOP), recording, '--out', out, *FAST)
     masks = work_folder(out) / 'masks'
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not masks.exists() or masks.stat().st_size < 100:
         assert time.monotonic() < deadline and process.running, process.output
         time.sleep(0.005)
@@ -182,7 +182,7 @@ def test_no_room(recording, unbroken, tmp_path):
             f'resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); '
             'sys.exit(main(sys.argv[1:]))')
     done = subprocess.run([sys.executable, '-c', code, recording, '--out', out, *FAST],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     (line,) = (line for line in done.stderr.splitlines() if line.startswith('error: '))
     assert line == (f'error: {out} cannot be made: File too large; once there is room, --resume '
@@ -253,7 +253,7 @@ def test_runs_without_rclpy(recording, tmp_path):
     code = ("import sys; sys.modules['rclpy'] = sys.modules['torch'] = None; "
             'from segnode.ros.segment_bag import main; sys.exit(main(sys.argv[1:]))')
     subprocess.run([sys.executable, '-c', code, recording, '--out', tmp_path / 'out', *FAST,
-                    '--max-frames', '2'], check=True, timeout=60)
+                    '--max-frames', '2'], check=True, timeout=120)
     # Two masks, and the names of the classes for each of the two cameras.
     assert len(read_bag(tmp_path / 'out')) == len(read_bag(recording)) + 2 + 2
 

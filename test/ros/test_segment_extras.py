@@ -24,8 +24,11 @@ def test_confidence_only_where_asked_for(
     """With confidence:=true the topic is there, as large as the image; else it does not exist."""
     node = start_segment()
     probe.until_state('active', 90)
-    names = [name for name, _ in probe.node.get_topic_names_and_types()]
-    assert '/segmentation/labels' in names and '/segmentation/confidence' not in names
+    def names() -> set[str]:
+        return {name for name, _ in probe.node.get_topic_names_and_types()}
+
+    until(lambda: '/segmentation/labels' in names())
+    assert '/segmentation/confidence' not in names()
     assert node.stop() == 0
     pytest.importorskip('torch')  # the released graph has labels only; this one is exported
     node = start_segment(confidence=True)

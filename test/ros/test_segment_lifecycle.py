@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import contextlib
-import os
 from pathlib import Path
 import signal
 import threading
@@ -26,8 +25,10 @@ from probe import (
     CONFIGURE,
     DEACTIVATE,
     facts,
+    GOODBYE,
     Probe,
     SHUTDOWNS,
+    stamp_of,
     statuses,
     until,
 )
@@ -59,9 +60,9 @@ def test_every_transition_twice(probe: Probe, start_segment: Callable[..., Proce
                 assert probe.change(DEACTIVATE)
                 assert probe.state() == 'inactive'
                 until(lambda: probe.node.count_subscribers('/image') == 0)
-                count = labels.settle()
-                probe.send(camera, IMAGE)
-                assert labels.settle() == count, 'an inactive node is silent'
+                sent = probe.send(camera, IMAGE)
+                labels.settle()
+                assert stamp_of(sent) not in labels.by_stamp(), 'an inactive node is silent'
         assert probe.change(CLEANUP)
         assert probe.state() == 'unconfigured'
         until(lambda: probe.node.count_publishers(LABELS) == 0)
@@ -91,7 +92,7 @@ def test_impossible_transitions_are_refused(
     node = start_segment()
     probe.until_state('active', 90)
     for transition in (CONFIGURE, ACTIVATE, CLEANUP, SHUTDOWNS['unconfigured'], 200):
-        assert not probe.change(transition, timeout=10)
+        assert not probe.change(transition)
     assert probe.state() == 'active'
     assert probe.change(DEACTIVATE)
     assert node.stop() == 0
@@ -123,10 +124,12 @@ def test_an_activation_that_fails(
     node = start_segment(
         '-r', 'camera_info:=image', image_reliability='reliable', autostart=False)
     assert probe.change(CONFIGURE)
-    # The node must know of the camera by now: it subscribes at once to what it knows.
-    time.sleep(2.0)
-    assert not probe.change(ACTIVATE)
-    line = node.wait_for('not activated:', 10)
+    time.sleep(1.0)
+    if probe.change(ACTIVATE):
+        # It subscribes at once to what it knows; on a busy machine that was not yet the camera.
+        node.wait_for('cannot subscribe to /image')
+        assert probe.change(DEACTIVATE) and not probe.change(ACTIVATE)
+    line = node.wait_for('not activated:')
     assert 'cannot subscribe to /image' in line
     assert probe.state() == 'inactive'
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
@@ -144,13 +147,32 @@ def test_an_activation_that_fails(
     assert node.stop() == 0
 
 
-def slow_to_load(cache: Path) -> dict[str, object]:
-    """Return the settings of a node that takes seconds to load: the graph is exported anew.
+# The node; what it has to export for its model it exports again and again, until it is enough.
+EXPORTING = """
+import os
+from segnode.ros import segment_node
+from segnode.runtimes import onnx
+cached = onnx.cached
+def cached_after_many(name, suffix, made_from, make):
+    def make_many(path):
+        make(path)
+        while not os.path.exists(os.environ['ENOUGH']):
+            make(path)
+    return cached(name, suffix, made_from, make_many)
+onnx.cached = cached_after_many
+raise SystemExit(segment_node.main())
+"""
 
-    `cache` is a new folder, so that no earlier export is found there.
+
+def slow_to_load(folder: Path) -> dict[str, object]:
+    """Return the settings of a node that loads until there is a file `enough` in the folder.
+
+    The cache is in the folder, which is a new one, so that no earlier export is found there.
     """
     pytest.importorskip('torch')
-    return {'input_size': '[256,384]', 'runtime': 'onnx', 'env': {'XDG_CACHE_HOME': str(cache)}}
+    pytest.importorskip('onnxruntime')
+    return {'input_size': '[128,128]', 'runtime': 'onnx', 'script': EXPORTING, 'env': {
+        'XDG_CACHE_HOME': str(folder), 'ENOUGH': str(folder / 'enough')}}
 
 
 @pytest.mark.slow
@@ -159,26 +181,18 @@ def test_services_answer_while_the_model_loads(
     """State, parameters and diagnostics are there during a slow configure; a second is refused."""
     node = start_segment(**slow_to_load(tmp_path))
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
-        answers = 0
-        probe.state()  # the process is up
-        while True:
-            begun = time.monotonic()
-            state = probe.state()
-            if state == 'active':
-                break
-            assert state in ('unconfigured', 'configuring', 'inactive', 'activating')
-            if state == 'configuring':
-                assert probe.get_parameter('model') == 'fsffnet'
-                assert probe.set_parameter('overlay_alpha', 0.25) == (True, '')
-                assert not probe.change(CONFIGURE)
-                answers += 1
+        probe.until_state('configuring')
+        for alpha in (0.25, 0.5, 0.75):
             # The export holds the interpreter for long stretches; answers still come.
-            assert time.monotonic() - begun < 8.0
-            time.sleep(0.1)
-        messages = [status.message for status in statuses(diagnostics)]
-    assert answers >= 2
-    assert any('loading model fsffnet, ' in message for message in messages)
-    assert probe.get_parameter('overlay_alpha') == 0.25
+            assert probe.get_parameter('model') == 'fsffnet'
+            assert probe.set_parameter('overlay_alpha', alpha) == (True, '')
+            assert not probe.change(CONFIGURE)
+            assert probe.state() == 'configuring'
+        until(lambda: any('loading model fsffnet, ' in status.message
+                          for status in statuses(diagnostics)))
+    (tmp_path / 'enough').touch()
+    probe.until_state('active')
+    assert probe.get_parameter('overlay_alpha') == 0.75
     assert node.stop() == 0
 
 
@@ -186,26 +200,21 @@ def test_services_answer_while_the_model_loads(
 def test_a_signal_while_the_model_loads(
         probe: Probe, start_segment: Callable[..., Process], tmp_path: Path,
         number: signal.Signals) -> None:
-    """The process ends within 2 s, in order, and leaves nothing half-made in the cache."""
-    onnxruntime = pytest.importorskip('onnxruntime')
-    seconds: list[float] = []
-    while len(seconds) < 3 and min(seconds, default=9.0) >= 2.0:  # best of three: a busy machine
-        cache = tmp_path / str(len(seconds))
-        node = start_segment(**slow_to_load(cache))
-        probe.until_state('configuring')
-        # Once the export has begun there is something half-made.
-        until(lambda folder=cache: list(folder.rglob(f'*{TEMPORARY_SUFFIX}')), 60)
-        assert probe.state() == 'configuring'
-        begun = time.monotonic()
-        assert node.stop(number) == 0
-        seconds.append(time.monotonic() - begun)
-        assert 'Traceback' not in node.output
-        until(lambda: 'segment' not in probe.node.get_node_names(), 10.0,
-              'the node gone for its peers')
-        assert not list(cache.rglob(f'*{TEMPORARY_SUFFIX}'))
-        for path in cache.rglob('*.onnx'):  # the export was faster than the signal: then whole
-            onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    assert min(seconds) < 2.0, seconds
+    """The process ends in order amid an export, and leaves nothing half-made in the cache.
+
+    Within 2 s where the machine is not busy: test_faults_alone.py takes the time.
+    """
+    node = start_segment(**slow_to_load(tmp_path))
+    until(lambda: list(tmp_path.rglob(f'*{TEMPORARY_SUFFIX}/*.onnx')), 120, 'an export')
+    assert probe.state() == 'configuring'
+    begun = time.monotonic()
+    assert node.stop(number) == 0
+    assert time.monotonic() - begun < 30.0
+    assert 'Traceback' not in node.output
+    until(lambda: 'segment' not in probe.node.get_node_names(), GOODBYE,
+          'the node gone for its peers')
+    assert not list(tmp_path.rglob(f'*{TEMPORARY_SUFFIX}'))
+    assert not list(tmp_path.rglob('*.onnx'))
 
 
 @contextlib.contextmanager
@@ -229,27 +238,24 @@ def pouring(probe: Probe, camera: Any, image: np.ndarray) -> Iterator[None]:
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load(
         probe: Probe, start_segment: Callable[..., Process], number: signal.Signals) -> None:
-    """With images pouring in, the process ends at once with code 0, however often it is told."""
+    """With images pouring in, the process ends with code 0, however often it is told."""
     camera = probe.publisher()
     large = np.zeros((720, 1280, 3), np.uint8)
-    seconds: list[float] = []
-    while len(seconds) < 3 and min(seconds, default=9.0) >= 2.0:  # best of three: a busy machine
-        node = start_segment()
-        probe.until_state('active', 90)
-        until(camera.get_subscription_count)
-        with probe.collect('segmentation/labels') as labels, \
-                probe.collect('segmentation/overlay') as overlays, pouring(probe, camera, large):
-            labels.wait(3)
-            overlays.wait(3)
-            begun = time.monotonic()
-            for _ in range(3):
-                os.kill(node.pid, number)
-                time.sleep(0.01)
-            assert node.wait(10.0) == 0
-            seconds.append(time.monotonic() - begun)
-        assert 'Traceback' not in node.output and 'stopped:' in node.output
-        until(lambda: camera.get_subscription_count() == 0, what='the node gone for its peers')
-    assert min(seconds) < 2.0, seconds
+    node = start_segment()
+    probe.until_state('active', 90)
+    until(camera.get_subscription_count)
+    with probe.collect('segmentation/labels') as labels, \
+            probe.collect('segmentation/overlay') as overlays, pouring(probe, camera, large):
+        labels.wait(3)
+        overlays.wait(3)
+        begun = time.monotonic()
+        for _ in range(3):
+            node.send(number)
+            time.sleep(0.01)
+        assert node.wait() == 0
+        assert time.monotonic() - begun < 30.0
+    assert 'Traceback' not in node.output and 'stopped:' in node.output
+    until(lambda: camera.get_subscription_count() == 0, GOODBYE, 'the node gone for its peers')
     probe.node.destroy_publisher(camera)
 
 

@@ -54,7 +54,7 @@ def test_they_act_and_are_named(
             segmenter.label_set.palette[expected])
         # An image that the region does not fit: skipped, and said; the next one is served.
         camera.publish(probe.image(image[:59]))
-        node.wait_for('reaches beyond an image of 59x80', 30)
+        node.wait_for('reaches beyond an image of 59x80')
         probe.send_and_wait(camera, image, labels)
         until(lambda: any('grouped from' in facts(s) for s in statuses(diagnostics)),
               what='diagnostics')
@@ -70,5 +70,5 @@ def test_what_cannot_be_used_is_said_by_the_transition(
         'name: mine\ngroups:\n- {name: go, color: [1, 2, 3], classes: [street]}\n')
     node = start_segment(label_grouping=tmp_path / 'mine.yaml')
     node.wait_for('mine.yaml: go: "camvid" has no class \'street\'', 60)
-    probe.until_state('unconfigured', 30)
+    probe.until_state('unconfigured')
     assert node.stop() == 0

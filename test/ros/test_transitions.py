@@ -26,7 +26,7 @@ class Service:
 
     def change(self, request: Any, response: Any) -> Any:
         self.running.set()
-        assert self.end.wait(20)
+        assert self.end.wait(60)
         self.running.clear()
         response.success = True
         return response
@@ -57,13 +57,13 @@ def test_a_second_one_is_refused_and_nothing_else_begins_meanwhile(
         transitions: Transitions, service: Service) -> None:
     answers: list[bool] = []
     first = ask(service, answers)
-    assert service.running.wait(20)
-    ask(service, answers).join(20)
+    assert service.running.wait(60)
+    ask(service, answers).join(60)
     assert answers == [False]
     with transitions.unless_under_way() as still:
         assert not still
     service.end.set()
-    first.join(20)
+    first.join(60)
     assert answers == [False, True]
     with transitions.unless_under_way() as still:
         assert still
@@ -79,5 +79,5 @@ def test_one_that_comes_meanwhile_waits_and_is_not_refused(
         until(thread.is_alive)
         thread.join(0.2)
         assert thread.is_alive() and not answers
-    thread.join(20)
+    thread.join(60)
     assert answers == [True]

@@ -222,7 +222,7 @@ def test_fast_dds_loads_the_profile():
             RMW_IMPLEMENTATION='rmw_fastrtps_cpp')
         environment.setdefault('AMENT_PREFIX_PATH', sys.prefix)
         environment.update(recommended_environment(PROFILE, environment={}))
-        result = subprocess.run([sys.executable, '-c', program], env=environment, timeout=60,
+        result = subprocess.run([sys.executable, '-c', program], env=environment, timeout=120,
                                 capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         size = int(result.stdout.split()[-1])
@@ -238,7 +238,7 @@ def source(shell, script=SCRIPT, options='', folder='/', **environment):
     command = f'. {script}; echo "status $?"; env'
     result = subprocess.run(
         [shell, *options.split(), '-c', command], env=clean_environment(**environment),
-        capture_output=True, text=True, cwd=folder, timeout=30)
+        capture_output=True, text=True, cwd=folder, timeout=120)
     found = dict(re.findall(r'^(FAST\w+)=(.*)$', result.stdout, re.M))
     status = re.search(r'^status (\d)$', result.stdout, re.M)
     return int(status.group(1)) if status else result.returncode, found, result.stderr
@@ -307,7 +307,7 @@ def test_script_without_a_profile_says_so(shell, tmp_path):
 @pytest.mark.parametrize('shell', SHELLS)
 def test_script_leaves_nothing_else_behind(shell):
     command = f'. {SCRIPT}; set; command -v _segnode_transport; command -v _segnode_profile'
-    result = subprocess.run([shell], input=command, env=clean_environment(), timeout=30,
+    result = subprocess.run([shell], input=command, env=clean_environment(), timeout=120,
                             capture_output=True, text=True, cwd='/')
     assert '_segnode' not in result.stdout and result.stderr == ''
     assert f"FASTDDS_DEFAULT_PROFILES_FILE='{PROFILE}'" in result.stdout.replace(

@@ -50,7 +50,7 @@ class Network:
     def run(self, images: list[Any]) -> list[Segmentation]:
         values = [int(one.image[0, 0, 0]) for one in images]
         self.entered.set()
-        assert self.go.wait(20)
+        assert self.go.wait(60)
         self.runs.append(values)
         if BROKEN in values:
             raise MemoryError('no memory')
@@ -105,7 +105,7 @@ def worker(network: Any, cameras: dict[str, Any]) -> Iterator[Worker]:
     made = Worker(serving, get_logger('test_worker'), lambda: dict(SETTINGS))
     yield made
     network.go.set()
-    assert made.stop(10.0)
+    assert made.stop(60.0)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def send(worker: Worker, cameras: dict[str, Any]) -> Callable[..., None]:
 def busy(network: Network, send: Callable[..., None]) -> None:
     """Have the network at work on an image of the front camera, until it is told to go on."""
     send('front', 1)
-    assert network.entered.wait(20)
+    assert network.entered.wait(60)
 
 
 def test_what_waits_goes_together_and_the_newest_wins(
@@ -182,4 +182,6 @@ def test_what_is_of_no_use_does_not_reach_the_network(
     assert cameras['front'].drops() == {UNWANTED: 1}
     assert cameras['left'].drops() == {UNDECODABLE: 1}
     assert cameras['right'].drops() == {FAILED: 1}
-    assert all(camera.health.snapshot().seconds_on_frame == 0 for camera in cameras.values())
+    # The books follow what is published.
+    until(lambda: all(
+        camera.health.snapshot().seconds_on_frame == 0 for camera in cameras.values()))

@@ -118,6 +118,8 @@ def _segmentation(cameras: list[Camera], options: BagOptions, engine: Engine) ->
         'runtime': engine.runtime, 'label_set': engine.label_set.name,
         'classes_of': engine.model.record.label_set.name, 'labels_at': options.labels_at,
         'roi': options.roi, 'rotation': options.rotation,
+        'views': {view.topic: {'roi': view.roi, 'rotation': view.rotation}
+                  for view in options.views},
         'min_confidence': options.min_confidence, 'uncertainty': options.uncertainty,
         'topics': {camera.topic: {output: topic.name for output, topic in camera.masks.items()}
                    for camera in cameras},

@@ -74,6 +74,10 @@ def choose(topics: Mapping[str, Topic], options: BagOptions, first_channel: int)
     if wrong:
         listed = ', '.join(sorted(images))
         raise SegnodeError(f'there is no image topic {wrong[0]}: the image topics are {listed}')
+    unseen = sorted({view.topic for view in options.views} - set(chosen))
+    if unseen:
+        raise SegnodeError(f'--view is of {unseen[0]}, but what is segmented is '
+                           f'{", ".join(chosen) or "nothing"}')
     if not chosen:
         raise NoImages('there is no image topic but masks of an earlier segmentation')
     bases = mask_bases(chosen, options.name)

@@ -29,11 +29,24 @@ from segnode.ros.bags.options import BagOptions
 from segnode.runtimes import load_runtime
 from segnode.runtimes.base import LABELS_AT
 from segnode.segmenter import Segmenter
+from segnode.view import View
 
 _LOG = logging.getLogger('segnode')
 _THREADS = 'bag-worker'
 _GPU_WORKERS = 4  # they decode and encode while one of them runs the network
 _GPU_BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Lent:
+    """A segmenter that one thread has for itself, and the views of topics that have their own."""
+
+    segmenter: Segmenter
+    views: dict[str, View]
+
+    def view(self, topic: str) -> View:
+        """Return what of the images of a topic it is to see."""
+        return self.views.get(topic, self.segmenter.view)
 
 
 class Engine:
@@ -56,6 +69,8 @@ class Engine:
             label_grouping=options.label_grouping or None,
             allow_random_weights=options.allow_random_weights, **self._given)
         self._first = first
+        self._views = {view.topic: View.of(view.roi, view.rotation, view.ego_mask or None)
+                       for view in options.views}
         self.model: Model = first.model
         self.label_set = first.label_set
         self.runtime = first.runtime.name
@@ -68,8 +83,8 @@ class Engine:
         # keeps a core busy by itself, and a batch needs more cache than there is.
         self.fixed_batch = first.runtime.batch
         self.batch = self.fixed_batch or options.batch or (1 if on_cpu else _GPU_BATCH)
-        self._free: queue.SimpleQueue[Segmenter] = queue.SimpleQueue()
-        self._free.put(first)
+        self._free: queue.SimpleQueue[Lent] = queue.SimpleQueue()
+        self._free.put(Lent(first, self._views))
         self._all = [first]
         self._making = threading.Lock()
         # The workers are what keeps the cores busy; threads of OpenCV's would only be in the way.
@@ -79,7 +94,7 @@ class Engine:
         _LOG.addFilter(_not_again)
 
     @contextlib.contextmanager
-    def segmenter(self) -> Iterator[Segmenter]:
+    def segmenter(self) -> Iterator[Lent]:
         """Lend a segmenter that no other thread has."""
         try:
             lent = self._free.get_nowait()
@@ -90,7 +105,7 @@ class Engine:
         finally:
             self._free.put(lent)
 
-    def _another(self) -> Segmenter:
+    def _another(self) -> Lent:
         options = self._options
         runtime = load_runtime(
             self.model, self.runtime, label_stride=LABELS_AT[options.labels_at], **self._given)
@@ -100,7 +115,8 @@ class Engine:
             view=dataclasses.replace(self._first.view), grouping=self._first.grouping)
         with self._making:
             self._all.append(made)
-        return made
+        return Lent(made, {topic: dataclasses.replace(view)
+                           for topic, view in self._views.items()})
 
     def content(self) -> dict[str, str]:
         """Return what decides on the content of an output beside the options, as JSON has it.
@@ -111,6 +127,9 @@ class Engine:
         told = {'weights': self.model.weights_sha256, 'ego_mask': '', 'label_grouping': ''}
         if ego is not None:
             told['ego_mask'] = _digest(f'{ego.shape}', ego.tobytes())
+        for topic, view in self._views.items():
+            if view.ego is not None:
+                told[f'ego_mask of {topic}'] = _digest(f'{view.ego.shape}', view.ego.tobytes())
         if grouping is not None:
             told['label_grouping'] = _digest(
                 json.dumps(grouping.groups.to_dict()), grouping.table.tobytes())

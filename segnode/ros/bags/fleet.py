@@ -120,6 +120,9 @@ def anywhere(options: BagOptions) -> BagOptions:
         options = replace(options, model=str(model.absolute()))
     if options.ego_mask:
         options = replace(options, ego_mask=str(Path(options.ego_mask).absolute()))
+    options = replace(options, views=tuple(
+        replace(view, ego_mask=str(Path(view.ego_mask).absolute())) if view.ego_mask else view
+        for view in options.views))
     if Path(options.label_grouping).suffix:  # else it is a built-in one
         options = replace(options, label_grouping=str(Path(options.label_grouping).absolute()))
     return options

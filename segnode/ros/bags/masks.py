@@ -17,13 +17,13 @@ from segnode.labels import LabelSet
 from segnode.pictures import blend
 from segnode.ros.bags.cameras import Camera
 from segnode.ros.bags.compression import compress
-from segnode.ros.bags.engine import Engine
+from segnode.ros.bags.engine import Engine, Lent
 from segnode.ros.bags.journal import MaskMessage, Part, PartMaker
 from segnode.ros.bags.options import BagOptions
 from segnode.ros.bags.recording import RawMessage, typestore
 from segnode.ros.frame_sources import COMPRESSED_TYPE, IMAGE_TYPE
 from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError, encode_image
-from segnode.segmenter import Segmentation, Segmenter
+from segnode.segmenter import Segmentation
 
 PART_BYTES = 16 << 20  # of masks, not compressed; more of them begin another part
 _PNG_EFFORT = [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -75,11 +75,11 @@ class MaskMaker:
         """Segment the messages of a task; return its parts, each with its compressed body."""
         done: list[tuple[Part, bytes]] = []
         maker = PartMaker(task.file)
-        with engine.segmenter() as segmenter:
+        with engine.segmenter() as lent:
             for first in range(0, len(task.messages), engine.batch):
                 self._stopped()
                 batch = task.messages[first:first + engine.batch]
-                self._batch(batch, segmenter, engine.fixed_batch, maker)
+                self._batch(batch, lent, engine.fixed_batch, maker)
                 if maker.size >= PART_BYTES:
                     done.append(maker.finish())
                     maker = PartMaker(task.file)
@@ -88,10 +88,11 @@ class MaskMaker:
         return done
 
     def _batch(
-        self, batch: list[tuple[int, RawMessage]], segmenter: Segmenter, fixed: int | None,
+        self, batch: list[tuple[int, RawMessage]], lent: Lent, fixed: int | None,
         maker: PartMaker,
     ) -> None:
         """Decode, segment and encode some messages, and add them to a part in their order."""
+        segmenter = lent.segmenter
         decoded: list[Decoded | DecodeError] = []
         for number, message in batch:
             try:
@@ -100,15 +101,16 @@ class MaskMaker:
                 decoded.append(error)
                 continue
             try:  # the image is fine: what was asked for is not
-                segmenter.view.region((one.image.shape[0], one.image.shape[1]))
+                lent.view(message.topic).region((one.image.shape[0], one.image.shape[1]))
             except SegnodeError as error:
                 raise SegnodeError(f'message {number} of {message.topic}: {error}') from error
             decoded.append(one)
-        images = [item.image for item in decoded if isinstance(item, Decoded)]
-        # A runtime that takes a fixed number gets it; what the repeats give is left out.
-        filling = [images[-1]] * (fixed - len(images)) if fixed and images else []
         try:
-            found = iter(segmenter.segment_batch([*images, *filling]))
+            images = [segmenter.fitted(item.image, lent.view(item.message.topic))
+                      for item in decoded if isinstance(item, Decoded)]
+            # A runtime that takes a fixed number gets it; what the repeats give is left out.
+            filling = [images[-1]] * (fixed - len(images)) if fixed and images else []
+            found = iter(segmenter.run([*images, *filling]))
         except SegnodeError:
             raise
         except Exception as error:  # no memory, a driver that is gone, ...

@@ -15,7 +15,22 @@ STORAGES = ('mcap', 'sqlite3')
 # These change how fast a bag is done, not what is in it.
 _ONLY_SPEED = ('workers', 'threads', 'compile', 'workspace')
 # What is in these files decides, wherever they lie: see Engine.content.
-_FILES = ('ego_mask', 'label_grouping')
+_FILES = ('ego_mask', 'label_grouping', 'views')
+
+
+@dataclass(frozen=True)
+class TopicView:
+    """What of the images of one topic the network sees, in place of what is said for all.
+
+    Args:
+        topic: of the images.
+        roi, rotation, ego_mask: as of BagOptions.
+    """
+
+    topic: str
+    roi: tuple[float, float, float, float] = WHOLE
+    rotation: int = 0
+    ego_mask: str = ''
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class BagOptions:
         image_bits: bits in use of 16-bit images, see decode_image.
         model, runtime, input_size, fit, labels_at, roi, rotation, ego_mask, label_grouping,
             allow_random_weights: as Segmenter.load takes them; '' is no file.
+        views: of topics that have another roi, rotation or ego_mask.
         device, precision, compile, dla_core, workspace: of runtimes that have a choice; 'auto',
             False, -1 and 0 leave it to them.
         batch: images in one run; 0 = 1 on the CPU and in an engine built for one, 8 elsewhere.
@@ -69,6 +85,7 @@ class BagOptions:
     rotation: int = 0
     ego_mask: str = ''
     label_grouping: str = ''
+    views: tuple[TopicView, ...] = ()
     allow_random_weights: bool = False
     device: str = 'auto'
     precision: str = 'auto'
@@ -87,7 +104,8 @@ class BagOptions:
 
     def content(self) -> dict[str, Any]:
         """Return what decides on the content of an output, but for files, as JSON has it."""
+        views = [[view.topic, list(view.roi), view.rotation] for view in self.views]
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items() if key not in (*_ONLY_SPEED, *_FILES)
-        }
+        } | ({'views': views} if views else {})
