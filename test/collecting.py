@@ -26,6 +26,7 @@ class Collector:
 
     def __init__(self, topics: dict[str, type], reliable: bool, context: Context) -> None:
         self.messages: dict[str, list[Any]] = {}
+        self._subscriptions: dict[str, Any] = {}
         self.node = rclpy.create_node('collector', context=context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
@@ -36,7 +37,8 @@ class Collector:
                 ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT))
             if name.endswith('*'):
                 profile.depth, profile.durability = 1, DurabilityPolicy.TRANSIENT_LOCAL
-            self.node.create_subscription(message_type, topic, partial(self._keep, topic), profile)
+            self._subscriptions[topic] = self.node.create_subscription(
+                message_type, topic, partial(self._keep, topic), profile)
 
     def _keep(self, topic: str, message: Any) -> None:
         self.messages[topic].append(message)
@@ -47,6 +49,19 @@ class Collector:
         while not until() and time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.05)
         return until()
+
+    def admit(self, topic: str, seconds: float = 60.0) -> bool:
+        """Subscribe once more, for nothing, when a publisher has matched; return whether one has.
+
+        A publisher sees its subscribers perhaps before they see it, and until then they get
+        nothing. One that waits for two of them loses nothing.
+        """
+        first = self._subscriptions[topic]
+        if not self.spin(lambda: first.get_publisher_count() > 0, seconds):
+            return False
+        self.node.create_subscription(
+            first.msg_type, topic, lambda message: None, first.qos_profile)
+        return True
 
     def count(self, topic: str) -> int:
         """Messages up to now."""

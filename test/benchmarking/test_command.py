@@ -60,7 +60,7 @@ def test_side_by_side(tmp_path: Path, capfd: Any) -> None:
     eager, onnx = rows
     assert eager['times_as_fast_as_eager'] == 1.0
     assert onnx['times_as_fast_as_eager'] == pytest.approx(
-        eager['median_ms'] / onnx['median_ms'], abs=0.006)
+        eager['median_ms'] / onnx['median_ms'], abs=0.006, rel=0.01)
     assert 2e7 < onnx['peak_memory'] < 0.8 * eager['peak_memory'] < 4e9
     if plot:
         import cv2

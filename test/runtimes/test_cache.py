@@ -408,7 +408,7 @@ def test_two_processes_make_one(how: str, folder: Path) -> None:
         subprocess.Popen([sys.executable, '-c', BOTH, how], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    said = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(text.splitlines().count('making') for text in said) == 1
     assert sum(text.count('another process is making') for text in said) <= 1
@@ -429,14 +429,15 @@ def test_one_waits_for_the_other_and_says_so(folder: Path) -> None:
     for line in second.stdout:
         said += line
         if 'another process is making' in line:
-            first.communicate('now\n', timeout=60)
-    assert second.wait(60) == first.returncode == 0
+            first.communicate('now\n', timeout=120)
+    assert second.wait(120) == first.returncode == 0
     assert 'waiting for it' in said and '\nmaking\n' not in said
 
 
 def test_a_maker_that_dies_leaves_the_lock_to_the_next(folder: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, '-c', BOTH, 'kept'], stdout=subprocess.PIPE, text=True)
+        [sys.executable, '-c', BOTH, 'kept', 'told'], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     while 'making' not in process.stdout.readline():
         pass
