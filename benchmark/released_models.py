@@ -81,7 +81,9 @@ def compare(models: list[Model], frames: int, threads: int) -> dict[str, Any]:
         frames: timed runs of each.
         threads: of ONNX Runtime.
     """
-    candidates = [Candidate(str(model.onnx_path), 'onnx', threads=threads) for model in models]
+    candidates = [
+        Candidate(str(model.onnx_path or model.safetensors_path), 'onnx', threads=threads)
+        for model in models]
     answer = measure(candidates, frames, lambda line: print(line, file=sys.stderr, flush=True))
     return {
         'machine': answer['machine'], 'threads': threads, 'runs': frames, 'split': SPLIT,
