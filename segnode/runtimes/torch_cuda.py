@@ -95,8 +95,9 @@ class CudaRunner:
             while len(self._slots) >= _KEPT:
                 self._slots.pop(next(iter(self._slots)))
             shape = (len(images), *self._size, 3)
-            slot = _Slot(self._pinned(shape, torch.uint8),
-                         torch.zeros(shape, dtype=torch.uint8, device=self._device))
+            with self._on_stream():  # whose memory it is then
+                image = torch.empty(shape, dtype=torch.uint8, device=self._device)
+            slot = _Slot(self._pinned(shape, torch.uint8), image)
         np.copyto(slot.given.numpy(), images)
         with self._on_stream(), torch.inference_mode():
             slot.image.copy_(slot.given, non_blocking=True)
@@ -156,7 +157,10 @@ class CudaRunner:
         return graph.replay
 
     def _new_stream(self) -> Any:
-        return torch.cuda.Stream(self._device)
+        stream = torch.cuda.Stream(self._device)
+        # The graph's weights may still be on their way there, or be converted.
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+        return stream
 
     def _on_stream(self) -> Any:
         return torch.cuda.stream(self._stream)

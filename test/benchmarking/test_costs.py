@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from segnode.benchmarking import costs, limits
+from segnode.benchmarking import costs, limits, peaks
 from segnode.benchmarking.costs import least_milliseconds, Operation, operations
 from segnode.benchmarking.peaks import measure_peaks, Peaks
 from segnode.benchmarking.table import text
@@ -85,6 +86,36 @@ def test_peaks_of_this_processor() -> None:
             measure_peaks('cuda', 'fp16', 1)
 
 
+def test_a_gpu_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its work is measured to the end; here the CPU does it."""
+    asked: list[str] = []
+    waits: list[None] = []
+    monkeypatch.setattr(peaks, 'SIDES', {'cuda': 64})
+    monkeypatch.setattr(peaks, 'BYTES', {'cuda': 4096})
+
+    def on_the_cpu(make: Any) -> Any:
+        def made(*sizes: int, device: str, **options: Any) -> Any:
+            asked.append(device)
+            return make(*sizes, **options)
+        return made
+
+    for name in ('randn', 'empty', 'ones'):
+        monkeypatch.setattr(torch, name, on_the_cpu(getattr(torch, name)))
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda: waits.append(None))
+    before = torch.backends.cuda.matmul.allow_tf32
+    try:
+        assert peaks.main(['cuda', 'fp16']) == 0
+        assert torch.backends.cuda.matmul.allow_tf32, 'as convolutions have it'
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    found = Peaks(**json.loads(capsys.readouterr().out))
+    assert (found.device, found.precision) == ('cuda', 'fp16')
+    assert found.operations > 0 and found.bandwidth > 0
+    assert asked == ['cuda'] * 4 and len(waits) == 2 * (peaks.REPEATS + 1)
+
+
 def _row(**changes: Any) -> dict[str, Any]:
     return {
         'model': 'a', 'network': 'fast_scnn', 'network_args': {}, 'classes': 19,
@@ -99,11 +130,11 @@ def test_limits_of_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peaks are measured once for each device and precision; what has none says why."""
     asked: list[tuple[str, str, int]] = []
 
-    def peaks(device: str, precision: str, threads: int) -> Peaks:
+    def measured(device: str, precision: str, threads: int) -> Peaks:
         asked.append((device, precision, threads))
         return Peaks(device, precision, 1e11, 1e10)
 
-    monkeypatch.setattr(limits, 'measure_peaks', peaks)
+    monkeypatch.setattr(limits, 'measure_peaks', measured)
     answer = {
         'machine': {'board': '', 'processor': 'P', 'usable_cores': 2, 'gpus': [{'name': 'G'}],
                     'governor': 'performance', 'load': 0.5},

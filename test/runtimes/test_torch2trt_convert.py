@@ -1,6 +1,6 @@
 # Copyright 2026 The segnode authors
 # SPDX-License-Identifier: Apache-2.0
-"""The real torch2trt converts networks, over the network definitions of TensorRT for RTX.
+"""The real torch2trt converts every network, over the network definitions of TensorRT for RTX.
 
 These have the methods that torch2trt calls, and build without a GPU. It needs torch2trt's source,
 which is on no package index: clone it, and name the folder in SEGNODE_TORCH2TRT.
@@ -17,6 +17,7 @@ import sys
 import pytest
 
 from segnode.dependencies import installed
+from segnode.networks.zoo import NETWORKS
 
 pytest.importorskip('torch')
 
@@ -79,13 +80,11 @@ def convert(tmp_path: Path, *names: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_networks_of_each_kind(tmp_path: Path) -> None:
-    """Inverted residuals and PPM, PReLU and unpooling, dilation, attention, two branches."""
-    names = ('fsffnet', 'fast_scnn', 'scmnet', 'espnet', 'bisenetv2', 'pidnet_s')
-    found = convert(tmp_path, *names)
-    assert [f['name'] for f in found] == list(names)
-    for row in found:
-        assert row['inputs'] == {'x': ['float', row['x']]}
-        assert row['outputs'] == {'logits': ['float', row['shape']]}
-        assert int(str(row['layers'])) > 100
-        assert int(str(row['bytes'])) > 0.6 * int(str(row['weights']))
+@pytest.mark.parametrize('name', NETWORKS)
+def test_every_network(name: str, tmp_path: Path) -> None:
+    (row,) = convert(tmp_path, name)
+    assert row['name'] == name
+    assert row['inputs'] == {'x': ['float', row['x']]}
+    assert row['outputs'] == {'logits': ['float', row['shape']]}
+    assert int(str(row['layers'])) > 100
+    assert int(str(row['bytes'])) > 0.6 * int(str(row['weights']))

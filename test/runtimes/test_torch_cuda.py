@@ -62,6 +62,25 @@ def test_buffers_of_a_few_numbers_of_images_are_kept() -> None:
     assert made.captures == 6
 
 
+def test_its_stream_waits_for_what_was_done_to_the_weights(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were brought to the GPU, and to float16, on the stream of whoever made the runner."""
+    waited: list[Any] = []
+
+    class Stream:
+        def __init__(self, device: Any) -> None:
+            self.device = device
+
+        def wait_stream(self, other: Any) -> None:
+            waited.append((self.device, other))
+
+    monkeypatch.setattr(torch.cuda, 'Stream', Stream)
+    monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: f'current of {device}')
+    CudaRunner(graph(), CPU, small_model.SIZE, ['labels'])
+    assert waited == [(CPU, 'current of cpu')]
+
+
 def test_results_are_not_overwritten_by_the_next_image() -> None:
     made = runner(lambda image: image[..., 0] + 0)
     first = made.run(np.full((1, *small_model.SIZE, 3), 1, np.uint8))['labels']
