@@ -7,6 +7,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, Iterator
 import contextlib
+import logging
 import os
 from pathlib import Path
 import sys
@@ -45,6 +46,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker('exhaustive')]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what a command or a node in this process changed: the next test counts records."""
+    loggers = (logging.getLogger(), logging.getLogger('segnode'))
+    before = [(logger, logger.level, logger.propagate, logger.handlers[:], logger.filters[:])
+              for logger in loggers]
+    yield
+    for logger, level, propagate, handlers, filters in before:
+        logger.setLevel(level)
+        logger.propagate = propagate
+        # Those of pytest itself come and go with the phases of a test: only what is new goes.
+        for handler in set(logger.handlers) - set(handlers):
+            logger.removeHandler(handler)
+        for wanted in set(logger.filters) - set(filters):
+            logger.removeFilter(wanted)
 
 
 @pytest.fixture(scope='session')
