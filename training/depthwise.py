@@ -16,6 +16,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from training.layer_classes import change_convolutions
+
 
 def space_to_batch(x: Tensor, d: int) -> Tensor:
     """(N, C, H, W) -> (d² N, C, H/d, W/d), channels-last; H and W multiples of d."""
@@ -87,16 +89,10 @@ def repair_dilated_depthwise(network: nn.Module) -> int:
     Returns:
         How many convolutions were changed.
     """
-    changed = 0
-    for module in network.modules():
-        if (
-            type(module) is nn.Conv2d
-            and module.groups == module.in_channels == module.out_channels > 1
-            and module.kernel_size == (3, 3)
-            and module.stride == (1, 1)
-            and module.dilation[0] == module.dilation[1] > 1
-            and module.padding == module.dilation
-        ):
-            module.__class__ = DilatedDepthwiseConv2d
-            changed += 1
-    return changed
+    return change_convolutions(network, DilatedDepthwiseConv2d, lambda conv: (
+        conv.groups == conv.in_channels == conv.out_channels > 1
+        and conv.kernel_size == (3, 3)
+        and conv.stride == (1, 1)
+        and conv.dilation[0] == conv.dilation[1] > 1
+        and conv.padding == conv.dilation
+    ))

@@ -14,6 +14,8 @@ from __future__ import annotations
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from training.layer_classes import change_convolutions
+
 BLOCK = 16  # channels, the largest block of oneDNN's kernels
 
 
@@ -33,16 +35,10 @@ def repair_strided_pointwise(network: nn.Module) -> int:
     Returns:
         How many convolutions were changed.
     """
-    changed = 0
-    for module in network.modules():
-        if (
-            type(module) is nn.Conv2d
-            and module.kernel_size == (1, 1)
-            and max(module.stride) > 1
-            and module.padding == (0, 0)
-            and module.groups == 1
-            and module.in_channels < BLOCK
-        ):
-            module.__class__ = StridedPointwiseConv2d
-            changed += 1
-    return changed
+    return change_convolutions(network, StridedPointwiseConv2d, lambda conv: (
+        conv.kernel_size == (1, 1)
+        and max(conv.stride) > 1
+        and conv.padding == (0, 0)
+        and conv.groups == 1
+        and conv.in_channels < BLOCK
+    ))
