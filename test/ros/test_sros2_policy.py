@@ -100,11 +100,16 @@ def test_nor_does_the_node_of_the_points(
 
 def needs(graph: Any, node: str, allowed: dict[str, set[str]], not_there: set[str]) -> None:
     """Fail unless a running node has all that is allowed but a few, and no more."""
+    from rclpy.node import NodeNameNonExistentError
+
     from probe import until
     not_there = {*not_there, f'/{node}/get_type_description'}  # Humble has none
 
     def names(of: Callable[..., list[tuple[str, list[str]]]]) -> set[str]:
-        return {name for name, _ in of(node, NAMESPACE)}
+        try:
+            return {name for name, _ in of(node, NAMESPACE)}
+        except NodeNameNonExistentError:  # not known here yet
+            return set()
 
     # What a node has shows to others a moment after it has it.
     for way, of in (('publish', graph.get_publisher_names_and_types_by_node),
