@@ -65,8 +65,45 @@ def test_what_lies_below_goes_back():
     assert there_were and given_back > 50_000_000
 
 
+THREADS = """
+import json, sys, threading
+from pathlib import Path
+from segnode.host_memory import share_heap
+shared = sys.argv[1] == 'shared' and share_heap()
+kept, ready = [], threading.Barrier(9)
+def work():
+    kept.append(bytearray(100_000))
+    ready.wait()
+    ready.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+ready.wait()
+mapped = sum(int(line.split()[0].split('-')[1], 16) - int(line.split()[0].split('-')[0], 16)
+             for line in Path('/proc/self/maps').read_text().splitlines()
+             if line.split()[1] == '---p')
+ready.wait()
+print(json.dumps([shared, mapped >> 20]))
+"""
+
+
+def test_threads_share_a_heap():
+    if not hasattr(ctypes.CDLL(None), 'mallopt'):
+        pytest.skip('not glibc')
+    reserved = {}
+    for how in ('shared', 'apart'):
+        done = subprocess.run([sys.executable, '-c', THREADS, how], capture_output=True,
+                              text=True, check=True, timeout=120)
+        was_set, reserved[how] = json.loads(done.stdout)
+        assert was_set == (how == 'shared')
+    # What a heap reserves and does not use yet: almost 64 MiB for each.
+    assert reserved['apart'] - reserved['shared'] > 4 * 60
+
+
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(host_memory.ctypes, 'CDLL', lambda name: object())
-    assert not host_memory.keep_freed_memory() and not host_memory.give_back_freed_memory()
+    functions = (host_memory.keep_freed_memory, host_memory.give_back_freed_memory,
+                 host_memory.share_heap)
+    assert not any(function() for function in functions)
     monkeypatch.setattr(sys, 'platform', 'darwin')
-    assert not host_memory.keep_freed_memory() and not host_memory.give_back_freed_memory()
+    assert not any(function() for function in functions)

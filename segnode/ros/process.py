@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.logging import get_logger
 
+from segnode.host_memory import share_heap
 from segnode.ros import own_process
 from segnode.ros.executor import TransitionExecutor
 from segnode.ros.parameters import PARAMETERS
@@ -41,6 +42,7 @@ def run(create: Callable[[], SegmentNode], args: list[str] | None) -> int:
         create: makes the node.
         args: command line; None takes that of the process.
     """
+    share_heap()
     # A pipe, for a handler may neither take a lock nor be missed; written to by Python's own part
     # of the handler, in whatever thread the signal arrives.
     told, tell = os.pipe()
