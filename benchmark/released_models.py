@@ -176,8 +176,12 @@ def plot(answer: dict[str, Any], path: Path) -> None:
     axis.scatter(
         [row['median_ms'] for row in rows], [100 * row['miou'] for row in rows],
         s=[row['parameters'] / 2e4 for row in rows], color='#0b5fa5', alpha=0.7)
+    times = [row['median_ms'] for row in rows]
     for row in rows:
-        axis.annotate(row['model'], (row['median_ms'], 100 * row['miou']), (8, 4),
+        # To the left of the first one and of those on the right, where there is room.
+        left = row['median_ms'] == min(times) or 2 * row['median_ms'] > min(times) + max(times)
+        axis.annotate(row['model'], (row['median_ms'], 100 * row['miou']),
+                      (-10 if left else 8, 4), ha='right' if left else 'left',
                       textcoords='offset points', fontsize=9)
     axis.set(xlabel='ms per image (area of a point: parameters)',
              ylabel=f'mean IoU on {answer["split"]}, %')
