@@ -21,6 +21,7 @@ from segnode.record import ModelRecord
 from segnode.runtimes.graph import DeployGraph
 from training.config import FitConfig
 from training.depthwise import repair_dilated_depthwise
+from training.dilated import repair_dilated
 from training.losses import Criterion, Teacher
 from training.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from training.optimizers import optimizer, rate_factor, real_rate, warmup_steps
@@ -48,6 +49,7 @@ class SegmentationModule(pl.LightningModule):
         self.info = zoo.network_info(config.network)
         self.label_set = record.label_set
         self.class_names = record.label_set.names
+        repair_dilated(network)
         repair_dilated_depthwise(network)
         repair_strided_pointwise(network)
         if config.optim.bn_momentum is not None:
