@@ -91,7 +91,8 @@ def _loaded(
         cuda = wanted == 'cuda' or (wanted == 'auto' and torch.cuda.is_available())
         threads = candidate.threads or default_threads()
         run = eager(model, threads, 'cuda' if cuda else 'cpu')
-        where = torch.cuda.get_device_name() if cuda else f'CPU, {threads} threads'
+        where = (torch.cuda.get_device_name() if cuda
+                 else f'CPU, {threads} thread' + 's' * (threads > 1))
         facts |= {'runtime': EAGER, 'precision': 'fp32',
                   'details': f'PyTorch {torch.__version__} eager, {where}'}
     else:
