@@ -35,6 +35,7 @@ from segnode.export import export_onnx
 from segnode.labels import load_label_set
 from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
 from segnode.networks.zoo import network_info
+from segnode.onnx_compact import read_deploy_graph
 from segnode.onnx_file import with_metadata
 from segnode.runtimes import load_runtime
 from training.convert.quantize import calibrate, clipped_at, layers, quantized
@@ -162,7 +163,7 @@ def in_int8(exported: Path, images: list[np.ndarray], path: Path) -> tuple[Path,
     Returns:
         the path, and the number of convolutions in int8.
     """
-    content = exported.read_bytes()
+    content = read_deploy_graph(exported)
     source = Model.load(exported, allow_random_weights=True)
     found = layers(content)
     ranges = calibrate(content, [layer.input for layer in found], images)

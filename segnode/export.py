@@ -21,6 +21,7 @@ from segnode.errors import SegnodeError
 from segnode.files import write_bytes
 from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
 from segnode.networks.zoo import create
+from segnode.onnx_compact import compact, expanded
 from segnode.onnx_file import with_metadata
 from segnode.onnx_loop import joined, nodes
 from segnode.record import ModelRecord
@@ -93,8 +94,8 @@ def export_onnx(
 ) -> Path:
     """Write the deploy graph as ``.onnx``: the batch symbolic, height and width fixed.
 
-    The graph is run in ONNX Runtime and compared with the untouched PyTorch network before the
-    file is put in place.
+    The file is compact, see ``segnode.onnx_compact``. The graph that a runtime gets of it is run
+    in ONNX Runtime and compared with the untouched PyTorch network before it is put in place.
 
     Args:
         model_or_network: a model, or a network whose parameters are rounded to float16 first, as
@@ -146,16 +147,17 @@ def export_onnx(
         'segnode_graph_version': str(GRAPH_VERSION),
         'segnode_versions': json.dumps(versions('segnode', 'torch', 'onnx')),
     }
-    content = with_metadata(content, metadata)
+    content = with_metadata(compact(content, _halves(network)), metadata)
+    given = expanded(content)
     # The reference is the network as it was trained, so that the rewrites are checked too.
     if samples:
         reference: nn.Module = without_chance(
             network, record, confidence=confidence, label_stride=label_stride)
-        _check_agreement(_without_chance(content), reference, image)
+        _check_agreement(_without_chance(given), reference, image)
     else:
         reference = DeployGraph(
             network, record, confidence=confidence, label_stride=label_stride).eval()
-        _check_agreement(content, reference, image)
+        _check_agreement(given, reference, image)
     try:
         write_bytes(path, content)
     except OSError as error:
@@ -289,6 +291,14 @@ def _rounded(network: nn.Module) -> nn.Module:
     for parameter in rounded.parameters():
         parameter.data = parameter.data.half().float()
     return rounded
+
+
+def _halves(network: nn.Module) -> list[np.ndarray]:
+    """Return the parameters (out, ...) of a network that they were rounded to float16 for."""
+    return [
+        parameter.detach().half().numpy() for parameter in network.parameters()
+        if parameter.ndim > 1
+    ]
 
 
 def _check_agreement(content: bytes, reference: torch.nn.Module, image: np.ndarray) -> None:

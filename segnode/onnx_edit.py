@@ -122,7 +122,7 @@ def take_apart(content: Bytes) -> EditedGraph:
     rest = []
     for number, whole, value in fields(graph):
         if number == _NODE:
-            made.nodes.append(_node(value))
+            made.nodes.append(read_node(value))
         elif number == _INITIALIZER:
             name, array = read_tensor(value)
             made.constants[name] = array
@@ -145,7 +145,7 @@ def operators(content: Bytes) -> Iterator[str]:
 def _operators(graph: Bytes) -> Iterator[str]:
     for number, _, value in fields(graph):
         if number == _NODE:
-            node = _node(value)
+            node = read_node(value)
             yield node.op
             for attribute in node.attributes.values():
                 inner = _part(attribute, _G)
@@ -188,7 +188,12 @@ def read_tensor(data: Bytes) -> tuple[str, np.ndarray]:
     return name, array.reshape(shape).astype(known)
 
 
-def _node(data: Bytes) -> Node:
+def read_node(data: Bytes) -> Node:
+    """Return what a NodeProto states.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     node = Node('', [], [])
     rest = []
     for number, whole, value in fields(data):
@@ -225,7 +230,10 @@ def _part(data: Bytes, wanted: int) -> Bytes | None:
 
 
 def precision_of(content: Bytes) -> str:
-    """Return what a file's network is in: 'int8' where it is quantised, 'fp16', or 'fp32'.
+    """Return what a graph's network is in: 'int8' where it is quantised, 'fp16', or 'fp32'.
+
+    Args:
+        content: expanded, for float32 may lie in a file as float16, see ``segnode.onnx_compact``.
 
     Raises:
         ValueError: it is damaged.

@@ -36,7 +36,7 @@ TYPES = {
 _NUMBERS = {name: number for number, name in TYPES.items()}
 # From this version on an initializer need not be among the inputs too, so it is a constant.
 _MIN_IR_VERSION = 4
-_LARGEST = 2**31 - 1  # bytes of a protobuf message
+LARGEST = 2**31 - 1  # bytes of a protobuf message
 
 Dimension = int | str
 
@@ -292,7 +292,7 @@ def _with_data(content: bytes, path: Path) -> bytes:
             changed |= loaded is not None
             graph.append(bytes(entry) if loaded is None else field(_INITIALIZER, loaded))
         size = sum(map(len, graph))
-        if size > _LARGEST:
+        if size > LARGEST:
             raise SegnodeError(
                 f'{path} holds {size / 1e9:.1f} GB with its data, and segnode takes 2.1 GB')
         model.append(field(_GRAPH, b''.join(graph)))

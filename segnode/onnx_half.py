@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from segnode.errors import SegnodeError
+from segnode.onnx_compact import expanded
 from segnode.onnx_edit import EditedGraph, Node, take_apart
 from segnode.onnx_graph import type_number, TYPES
 
@@ -39,7 +40,7 @@ def in_half_precision(content: bytes) -> bytes:
             it is damaged.
     """
     try:
-        graph = take_apart(content)
+        graph = take_apart(expanded(content))
     except ValueError as error:
         raise SegnodeError(f'the graph cannot be turned into float16: {error}') from error
     if any(node.has_graph for node in graph.nodes):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segnode.onnx_compact import read_deploy_graph
 from segnode.onnx_edit import operators, precision_of, read_tensor, take_apart
 from segnode.runtimes.session import open_session
 import small_model
@@ -23,7 +24,7 @@ from onnx import helper, numpy_helper, TensorProto  # noqa: E402
 def content() -> bytes:
     path = small_model.model().onnx_path
     assert path is not None
-    return path.read_bytes()
+    return read_deploy_graph(path)
 
 
 def test_apart_and_together_it_is_the_same_graph() -> None:

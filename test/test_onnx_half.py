@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from segnode.errors import SegnodeError
+from segnode.onnx_compact import read_deploy_graph
 from segnode.runtimes.session import open_session
 import small_model
 
@@ -27,7 +28,7 @@ FLOAT, FLOAT16, UINT8 = 1, 10, 2
 def _content() -> bytes:
     path = small_model.model().onnx_path
     assert path is not None
-    return path.read_bytes()
+    return read_deploy_graph(path)
 
 
 def _types(content: bytes) -> dict[str, int]:
@@ -76,8 +77,8 @@ def test_labels_are_those_of_pytorchs_halves() -> None:
 def test_confidence_is_float32_again(tmp_path: Any) -> None:
     from segnode.export import export_onnx
 
-    content = export_onnx(
-        small_model.model(), path=tmp_path / 'a.onnx', confidence=True).read_bytes()
+    content = read_deploy_graph(export_onnx(
+        small_model.model(), path=tmp_path / 'a.onnx', confidence=True))
     images = small_model.frames(1)
     half = in_half_precision(content)
     types = _types(half)
@@ -98,7 +99,7 @@ def test_bilinear_logits_are_enlarged_in_float16(tmp_path: Any) -> None:
     from segnode.model import Model
 
     model = Model.untrained('contextnet', load_label_set('camvid'), (64, 128))
-    content = export_onnx(model, path=tmp_path / 'a.onnx').read_bytes()
+    content = read_deploy_graph(export_onnx(model, path=tmp_path / 'a.onnx'))
     half = in_half_precision(content)
     graph = onnx.load_model_from_string(half).graph
     types = {**_types(half), **{t.name: t.data_type for t in graph.initializer}}

@@ -14,7 +14,7 @@ from segnode.dependencies import installed, require, versions
 from segnode.errors import SegnodeError
 from segnode.model import Model
 from segnode.networks.zoo import CUSTOM
-from segnode.onnx_file import read_onnx
+from segnode.onnx_compact import read_deploy_graph
 from segnode.runtimes.base import (
     check_images,
     check_samples,
@@ -68,7 +68,7 @@ class OnnxRuntime:
             model, self.input_size, confidence=confidence, samples=samples,
             label_stride=label_stride,
         )
-        content, _ = read_onnx(path)
+        content = read_deploy_graph(path)
         self._session: Any
         self._session, where = open_on(content, device, threads=threads)
         expected = [*self.input_size, 3]

@@ -12,7 +12,7 @@ import numpy as np
 from segnode.dependencies import require
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.onnx_file import read_onnx
+from segnode.onnx_compact import read_deploy_graph
 from segnode.runtimes.base import (
     check_images,
     check_samples,
@@ -85,7 +85,7 @@ class OpenVinoRuntime:
             model, self.input_size, confidence=confidence, samples=samples,
             label_stride=label_stride,
         )
-        content, _ = read_onnx(path)
+        content = read_deploy_graph(path)
         self._openvino = openvino
         self._options = {
             'PERFORMANCE_HINT': 'LATENCY',

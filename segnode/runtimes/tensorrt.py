@@ -11,7 +11,7 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.model import Model
-from segnode.onnx_file import read_onnx
+from segnode.onnx_compact import read_deploy_graph
 from segnode.onnx_graph import read_graph
 from segnode.runtimes.base import (
     check_images,
@@ -80,7 +80,7 @@ class TensorrtRuntime:
             model, self.input_size, confidence=confidence, samples=samples,
             label_stride=label_stride,
         )
-        content, _ = read_onnx(path)
+        content = read_deploy_graph(path)
         given = read_graph(path).inputs
         image = (*self.input_size, 3)
         if len(given) != 1 or given[0].shape is None or given[0].shape[1:] != image:

@@ -18,6 +18,7 @@ from segnode.export import export_onnx
 from segnode.labels import load_label_set
 from segnode.model import Model
 from segnode.networks.zoo import NETWORKS
+from segnode.onnx_compact import read_deploy_graph
 from segnode.onnx_half import in_half_precision
 from segnode.runtimes.tensorrt_build import Binding, build_plan
 from segnode.runtimes.tensorrt_versions import find_tensorrt, TENSORRT_RTX
@@ -40,7 +41,7 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., b
 
     def export(name: str, **options: bool) -> bytes:
         model = Model.untrained(name, load_label_set('cityscapes'), SIZE)
-        return export_onnx(model, path=tmp_path / 'graph.onnx', **options).read_bytes()
+        return read_deploy_graph(export_onnx(model, path=tmp_path / 'graph.onnx', **options))
     return export
 
 

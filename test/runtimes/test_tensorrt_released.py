@@ -21,6 +21,7 @@ pytest.importorskip('onnxruntime')
 import segnode
 from segnode.dependencies import installed
 from segnode.model import Model, SUFFIXES
+from segnode.onnx_compact import read_deploy_graph
 from segnode.onnx_edit import operators, precision_of
 from segnode.onnx_half import in_half_precision
 from segnode.road_scene import RoadScene
@@ -51,7 +52,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def read(name: str) -> bytes:
     model = Model.load(WEIGHTS / name)
-    content = graph_path(model, model.record.input_size).read_bytes()
+    content = read_deploy_graph(graph_path(model, model.record.input_size))
     if precision_of(content) != 'fp32':
         pytest.skip(f'{name} is in {precision_of(content)} already')
     return content

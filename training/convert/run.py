@@ -20,6 +20,7 @@ from segnode.dependencies import versions
 from segnode.errors import SegnodeError
 from segnode.files import user_folder, write_bytes
 from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
+from segnode.onnx_compact import compact, read_deploy_graph, stored_weights
 from segnode.onnx_file import with_metadata
 from segnode.record import ModelRecord
 from segnode.runtimes import Runtime
@@ -90,9 +91,9 @@ def convert(model: Model, target: str, precision: str, options: Options) -> Repo
         return convert_torch2trt(
             model, precision, options, _least(precision, options), ROUNDS, COMPARED)
     size = working_size(model.record, options.input_size)
-    content = graph_path(model, size).read_bytes()
+    path = graph_path(model, size)
     with tempfile.TemporaryDirectory() as folder:
-        return _Conversion(model, maker, precision, size, content, options, Path(folder)).run()
+        return _Conversion(model, maker, precision, size, path, options, Path(folder)).run()
 
 
 def _least(precision: str, options: Options) -> float:
@@ -134,12 +135,13 @@ class _Conversion:
 
     def __init__(
         self, model: Model, maker: OnnxTarget, precision: str, size: tuple[int, int],
-        content: bytes, options: Options, folder: Path,
+        path: Path, options: Options, folder: Path,
     ) -> None:
         self.model, self.maker, self.precision, self.size = model, maker, precision, size
-        self.content, self.options, self.folder = content, options, folder
+        self.path, self.options, self.folder = path, options, folder
+        self.content = read_deploy_graph(path)
         self.job = Job(
-            content, precision, size, batch=options.batch, fit=options.fit,
+            self.content, precision, size, batch=options.batch, fit=options.fit,
             calibration=options.calibration, drop_of=self._drop, max_drop=options.max_drop,
             keep=options.keep, rest=options.rest, threads=options.threads,
         )
@@ -177,7 +179,8 @@ class _Conversion:
             for runtime in runtimes.values():
                 runtime.close()
         final = self._file(
-            made.content, self._record(facts, comparison, miou['before'], miou['after']))
+            compact(made.content, stored_weights(self.path.read_bytes())),
+            self._record(facts, comparison, miou['before'], miou['after']))
         path = self._stem().with_name(self._stem().name + '.onnx')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +190,7 @@ class _Conversion:
         return Report(
             model=self.model.name, target=self.maker.name, precision=self.precision,
             input_size=self.size, batch=self.options.batch, file=path,
-            bytes_before=len(self.content), bytes_after=len(final),
+            bytes_before=self.path.stat().st_size, bytes_after=len(final),
             convert_seconds=round(seconds, 1), data=data.name, data_frames=len(data),
             comparison=comparison, miou_before=miou['before'], miou_after=miou['after'],
             milliseconds=milliseconds, details=details, facts=facts, machine=machine(),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from segnode.model import Model
+from segnode.onnx_compact import read_deploy_graph
 from segnode.runtimes import load_runtime
 import small_model
 
@@ -53,7 +54,7 @@ def test_float16(tmp_path: Path, capsys: Any) -> None:
     assert 0 < told['comparison']['mean_difference'] < 0.05 * told['comparison']['spread']
     assert told['comparison']['mean_difference'] <= told['comparison']['max_difference']
     assert told['miou_before'] is told['miou_after'] is told['miou_drop'] is None
-    assert told['bytes_after'] < 0.6 * told['bytes_before']
+    assert 0.9 < told['bytes_after'] / told['bytes_before'] < 1, 'its weights were in float16'
     assert all(ms > 0 for ms in told['milliseconds'].values())
     assert told['machine']['processor'] and told['machine']['versions']['onnxruntime']
     page = (tmp_path / 'report.md').read_text()
@@ -133,7 +134,7 @@ def test_int8_with_the_rest_in_float16(
     model = Model.load('fsffnet_small_int8_fp16')
     assert str(model.onnx_path) == told['file']
     assert model.record.conversion['kept_layers'] == told['kept_layers']
-    assert told['bytes_after'] < 0.5 * told['bytes_before']
+    assert told['bytes_after'] < 0.8 * told['bytes_before']
     page = (tmp_path / 'a.md').read_text()
     assert 'were kept out; the rest is in fp16' in page and 'as was asked for:' in page
 
@@ -154,6 +155,9 @@ def test_another_size(tmp_path: Path, capsys: Any) -> None:
     expected = load_runtime(small_model.model(), 'onnx', input_size=(128, 128)).run(images)
     assert (load_runtime(model, 'onnx').run(images).labels == expected.labels).all()
     assert '100.000% of 16 frames' in capsys.readouterr().out
+    assert model.onnx_path is not None
+    content = model.onnx_path.read_bytes()
+    assert len(content) < 0.6 * len(read_deploy_graph(model.onnx_path)), 'weights in float16'
 
 
 def test_what_disagrees_is_not_kept(

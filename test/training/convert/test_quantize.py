@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segnode.onnx_compact import read_deploy_graph
 from segnode.runtimes.session import open_session
 import small_model
 
@@ -77,7 +78,7 @@ def _pointwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def test_the_ends_stay_in_float() -> None:
     content, _ = _graph()
     assert layers(content) == [Layer('b', 'a', 'middle'), Layer('c', 'a', 'middle')]
-    content = small_model.model().onnx_path.read_bytes()  # type: ignore[union-attr]
+    content = read_deploy_graph(small_model.model().onnx_path)  # type: ignore[arg-type]
     found = [layer.name for layer in layers(content)]
     convolutions = [
         node.name for node in onnx.load_model_from_string(content).graph.node
@@ -214,7 +215,7 @@ def test_tensorrt_takes_it(half: bool) -> None:
 
     path = small_model.model().onnx_path
     assert path is not None
-    content = path.read_bytes()
+    content = read_deploy_graph(path)
     found = layers(content)
     ranges = calibrate(content, [layer.input for layer in found], small_model.frames(2)[:, None])
     bounds = clipped_at(ranges, 'mse')
