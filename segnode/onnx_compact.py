@@ -13,6 +13,7 @@ constants beside a layer, as TensorRT and int8 do, finds them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+import math
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,7 @@ class _Constants:
         self.made: dict[str, np.ndarray] = {}
         self.made_of: dict[str, str] = {}  # the float16 tensor in whose place it comes
         self.folded: set[int] = set()  # places of nodes
+        self.room = LARGEST  # bytes: what is beyond would not fit into a file
         if _FLOAT16 in self.types.values():
             for place, (number, _, data) in enumerate(graph):
                 if number == _NODE and self._folds(read_node(data)):
@@ -187,7 +189,10 @@ class _Constants:
             (name,) = one.inputs
             if self.types.get(name) != _FLOAT16 or one.number('to') != _FLOAT32:
                 return False
-            self.made[made] = read_tensor(self.given[name])[1].astype(np.float32)
+            half = read_tensor(self.given[name])[1]
+            if not self._has_room(half.shape):
+                return False
+            self.made[made] = half.astype(np.float32)
             self.made_of[made] = name
             return True
         known = [name for name in one.inputs if name in self.made]
@@ -201,10 +206,17 @@ class _Constants:
         shape = np.broadcast_shapes(first.shape, second.shape)
         if shape not in (first.shape, second.shape):
             return False  # it would take more room than both
+        if not self._has_room(shape):
+            return False
         with np.errstate(all='ignore'):
             self.made[made] = first * second
         self.made_of[made] = self.made_of[known[0]]
         return True
+
+    def _has_room(self, shape: tuple[int, ...]) -> bool:
+        """Take the room of a float32 tensor: one constant may be cast any number of times."""
+        self.room -= 4 * math.prod(shape)
+        return self.room >= 0
 
     def expanded(self) -> list[bytes]:
         """Return the fields of the graph."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -306,3 +307,21 @@ def test_what_would_be_more_than_onnx_takes_stays_as_it_is(
     assert expanded(content) is not content
     monkeypatch.setattr('segnode.onnx_compact.LARGEST', 300)
     assert expanded(content) is content
+
+
+def test_one_constant_cast_a_thousand_times_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [one for index in range(1000)
+             for one in (cast('h', f'w{index}'), node('Abs', f'w{index}', f'a{index}'))]
+    content = model([*nodes, node('Conv', 'x w0', 'y')], {'h': halves(100, 8, 3, 3)})
+    tracemalloc.start()
+    try:
+        expanded(content)
+        assert tracemalloc.get_traced_memory()[1] > 1000 * 4 * 100 * 8 * 9
+        tracemalloc.reset_peak()
+        monkeypatch.setattr('segnode.onnx_compact.LARGEST', 1_000_000)
+        assert expanded(content) is content
+        assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    finally:
+        tracemalloc.stop()
