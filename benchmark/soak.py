@@ -328,20 +328,28 @@ def slope_per_hour(samples: Sequence[Sample]) -> float:
         [s.seconds for s in samples], [s.megabytes for s in samples], 1)[0])
 
 
+def growth(samples: Sequence[Sample]) -> float:
+    """Return by how many MB the last tenth of ``samples`` is above the first one."""
+    if not samples:
+        return 0.0
+    memory, tenth = [s.megabytes for s in samples], max(1, len(samples) // 10)
+    return float(np.median(memory[-tenth:]) - np.median(memory[:tenth]))
+
+
 def report(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     """Return the result, as JSON holds it."""
     settled, at_rest = (
         [s for s in samples if s.seconds >= WARM_UP * run.seconds]
         for samples in (run.samples, run.at_rest))
     memory = np.array([s.megabytes for s in settled])
-    slope = slope_per_hour(at_rest if len(at_rest) >= LEAST_AT_REST else settled)
     tenth = max(1, len(settled) // 10)
-    growth = float(np.median(memory[-tenth:]) - np.median(memory[:tenth]))
+    judged = at_rest if len(at_rest) >= LEAST_AT_REST else settled
+    slope, grown = slope_per_hour(judged), growth(judged)
     first, last = settled[0], settled[-1]
     passed = (
         run.exit_code == 0 and not run.tracebacks and run.masks > 0
-        and (growth < MOST_MB and slope < MOST_MB_PER_HOUR if run.seconds >= LONG
-             else growth < MOST_MB_SHORT)
+        and (grown < MOST_MB and slope < MOST_MB_PER_HOUR if run.seconds >= LONG
+             else grown < MOST_MB_SHORT)
         and last.files - first.files <= MOST_FILES
         and last.threads - first.threads <= MOST_THREADS)
     return {
@@ -352,9 +360,11 @@ def report(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         'memory_mb': {
             'settled': round(float(np.median(memory[:tenth])), 2),
             'end': round(float(np.median(memory[-tenth:])), 2),
-            'most': float(memory.max()), 'growth': round(growth, 2),
+            'most': float(memory.max()), 'growth': round(growth(settled), 2),
             'slope_per_hour': round(slope_per_hour(settled), 2),
-            'slope_per_hour_at_rest': round(slope_per_hour(at_rest), 2)},
+            'growth_at_rest': round(growth(at_rest), 2),
+            'slope_per_hour_at_rest': round(slope_per_hour(at_rest), 2),
+            'judged': 'at rest' if judged is at_rest else 'at work'},
         'files': {'settled': first.files, 'end': last.files,
                   'most': max(s.files for s in settled)},
         'threads': {'settled': first.threads, 'end': last.threads,
@@ -400,7 +410,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f'memory {memory["settled"]} -> {memory["end"]} MB (most {memory["most"]}), '
           f'{memory["slope_per_hour"]:+.2f} MB/h, '
           f'{memory["slope_per_hour_at_rest"]:+.2f} MB/h at rest '
-          f'({len(result["at_rest"])} times); '
+          f'({len(result["at_rest"])} times; judged {memory["judged"]}); '
           f'files {result["files"]["settled"]} -> {result["files"]["end"]}; '
           f'threads {result["threads"]["settled"]} -> {result["threads"]["end"]}; '
           f'CPU {result["cpu_share"]:.2f}', file=told)

@@ -5,8 +5,8 @@
 A model's weights are float16 values, but folded into them is batch normalisation, one factor for
 each channel that a layer gives; what comes out fills a float32. So the file holds both, and the
 two operators of ONNX that make the one of the others: ``float16 -> Cast -> Mul(factors) ->
-weight``. Where nothing was folded the Cast is enough. Any ONNX runtime reads such a file by
-itself. Here a graph is given to a runtime with those nodes computed, by NumPy: what looks for
+weight``. Where nothing was folded the Cast is enough. ONNX Runtime reads such a file by itself.
+Here a graph is given to a runtime with those nodes computed, by NumPy: what looks for
 constants beside a layer, as TensorRT and int8 do, finds them.
 """
 
@@ -78,12 +78,14 @@ def compact(content: Bytes, weights: Iterable[np.ndarray] = ()) -> bytes:
         known.setdefault(array.shape, []).append(array.astype(np.float32))
     before, graph, after = _split(content)
     replaceable = {_name(data, _VALUE_NAME) for number, _, data in graph if number == _INPUT}
+    taken = _names(graph)
     made, rest = [], []
     for number, whole, data in graph:
         stored = None
         if number == _INITIALIZER and _tensor_type(data) == _FLOAT32:
             name, array = read_tensor(data)
-            if array.size >= _MIN_VALUES and name not in replaceable:
+            made_names = {f'{name}/{part}' for part in ('half', 'whole', 'factors')}
+            if array.size >= _MIN_VALUES and name not in replaceable and not made_names & taken:
                 stored = _stored(array, known.get(array.shape, []))
         if stored is None:
             rest.append(bytes(whole))
@@ -174,7 +176,8 @@ class _Constants:
         self.made: dict[str, np.ndarray] = {}
         self.made_of: dict[str, str] = {}  # the float16 tensor in whose place it comes
         self.folded: set[int] = set()  # places of nodes
-        self.room = LARGEST  # bytes: what is beyond would not fit into a file
+        # Bytes: ours are twice what they are made of, and one may be cast a thousand times.
+        self.room = min(LARGEST, 8 * sum(len(whole) for _, whole, _ in graph))
         if _FLOAT16 in self.types.values():
             for place, (number, _, data) in enumerate(graph):
                 if number == _NODE and self._folds(read_node(data)):
@@ -182,6 +185,8 @@ class _Constants:
 
     def _folds(self, one: Node) -> bool:
         """Compute a node where that is what it is there for."""
+        if self.room < 0:
+            return False
         if one.op not in ('Cast', 'Mul') or _is_foreign(one) or self.outputs & set(one.outputs):
             return False
         (made,) = one.outputs
@@ -214,7 +219,7 @@ class _Constants:
         return True
 
     def _has_room(self, shape: tuple[int, ...]) -> bool:
-        """Take the room of a float32 tensor: one constant may be cast any number of times."""
+        """Take the room of a float32 tensor, and tell whether there was enough."""
         self.room -= 4 * math.prod(shape)
         return self.room >= 0
 
@@ -228,16 +233,18 @@ class _Constants:
             elif number == _NODE:
                 used |= _used(data)
         gone = (taken | set(self.made)) - used
+        instead: dict[str, list[bytes]] = {}
+        for name, array in self.made.items():
+            if name not in gone:
+                made = field(_INITIALIZER, tensor(array, name))
+                instead.setdefault(self.made_of[name], []).append(made)
         results = []
         for place, (number, whole, data) in enumerate(self.graph):
             if number == _INITIALIZER:
                 name = _name(data, _TENSOR_NAME)
                 if name not in gone:
                     results.append(bytes(whole))
-                results += [
-                    field(_INITIALIZER, tensor(array, made))
-                    for made, array in self.made.items()
-                    if self.made_of[made] == name and made not in gone]
+                results += instead.get(name, [])
             elif number == _VALUE_INFO and _name(data, _VALUE_NAME) in gone:
                 continue
             elif place not in self.folded:
@@ -257,6 +264,24 @@ def _split(content: Bytes) -> tuple[bytes, list[tuple[int, memoryview, memoryvie
     if graph is None:
         raise ValueError('no graph')
     return b''.join(ends[0]), graph, b''.join(ends[1])
+
+
+def _names(graph: Iterable[tuple[int, Bytes, Bytes]]) -> set[str]:
+    """Return the names of all tensors of a graph and of the bodies in it."""
+    names: set[str] = set()
+    for number, _, data in graph:
+        if number == _NODE:
+            one = read_node(data)
+            names.update(one.inputs, one.outputs)
+            for attribute in one.attributes.values():
+                for kind, _, body in fields(attribute):
+                    if kind in _GRAPHS:
+                        names |= _names(fields(body))
+        elif number in (_INPUT, _OUTPUT):
+            names.add(_name(data, _VALUE_NAME))
+        elif number == _INITIALIZER:
+            names.add(_name(data, _TENSOR_NAME))
+    return names
 
 
 def _used(data: Bytes) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.soak import MOST_MB_SHORT, report, Run, Sample
+from benchmark.soak import MOST_MB, MOST_MB_SHORT, report, Run, Sample
 import faulty_model
 from processes import Process
 
@@ -50,7 +50,13 @@ def test_what_listeners_ask_for_is_no_leak() -> None:
     assert busy['passed']
     assert busy['memory_mb']['slope_per_hour'] == pytest.approx(12.0, abs=0.1)
     assert busy['memory_mb']['slope_per_hour_at_rest'] == pytest.approx(1.0, abs=0.1)
+    assert busy['memory_mb']['judged'] == 'at rest'
+    assert report(run_of(3600, lambda s: 300.0 + 20 * (s > 3000), at_rest=rest(1.0)), OPTIONS)[
+        'passed']
     assert not report(run_of(3600, lambda s: 300.0, at_rest=rest(12.0)), OPTIONS)['passed']
+    stepped = rest(0.0)
+    stepped[-1].megabytes += MOST_MB + 1
+    assert not report(run_of(3600, lambda s: 300.0, at_rest=stepped), OPTIONS)['passed']
     few = run_of(3600, lambda s: 300.0 + 12.0 * s / 3600, at_rest=rest(1.0)[:4])
     assert not report(few, OPTIONS)['passed']
 

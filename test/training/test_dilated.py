@@ -11,13 +11,15 @@ from training.dilated import DilatedConv2d, repair_dilated  # noqa: E402
 
 
 @pytest.mark.parametrize('kind, limit', [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
-@pytest.mark.parametrize('channels, kernel, dilation, size', [
-    ((25, 25), 3, 4, (48, 64)), ((131, 64), 3, 2, (25, 31)), ((24, 24), 5, 2, (48, 64)),
+@pytest.mark.parametrize('channels, groups, kernel, dilation, size', [
+    ((25, 25), 1, 3, 4, (48, 64)), ((131, 64), 1, 3, 2, (25, 31)), ((24, 24), 1, 5, 2, (48, 64)),
+    ((24, 24), 2, 3, 4, (48, 64)), ((48, 48), 2, 3, 2, (48, 64)),
 ])
-def test_gradients(kind, limit, channels, kernel, dilation, size):
+def test_gradients(kind, limit, channels, groups, kernel, dilation, size):
     """Each is wrong, NaN or the end of the process in PyTorch 2.13's own bfloat16 on AVX-512."""
     torch.manual_seed(0)
-    settings = {'padding': dilation * (kernel // 2), 'dilation': dilation}
+    settings = {
+        'padding': dilation * (kernel // 2), 'dilation': dilation, 'groups': groups}
     conv = torch.nn.Conv2d(*channels, kernel, **settings)
     x = torch.randn(2, channels[0], *size).to(memory_format=torch.channels_last)
     reference = torch.nn.Conv2d(*channels, kernel, **settings).double()
@@ -39,6 +41,8 @@ def test_gradients(kind, limit, channels, kernel, dilation, size):
 @pytest.mark.parametrize('conv, count', [
     (torch.nn.Conv2d(17, 4, 3, padding=2, dilation=2), 1),
     (torch.nn.Conv2d(24, 4, 3, padding=(1, 2), dilation=(1, 2)), 1),
+    (torch.nn.Conv2d(24, 4, 3, padding=2, dilation=2, groups=2), 1),
+    (torch.nn.Conv2d(32, 4, 3, padding=2, dilation=2, groups=2), 0),
     (torch.nn.Conv2d(16, 4, 3, padding=2, dilation=2), 0),
     (torch.nn.Conv2d(12, 4, 3, padding=2, dilation=2), 0),
     (torch.nn.Conv2d(24, 4, 3, padding=1), 0),

@@ -21,7 +21,7 @@ from segnode.errors import SegnodeError
 from segnode.files import user_folder, write_bytes
 from segnode.model import Model, RECORD_KEY, WEIGHTS_KEY
 from segnode.onnx_compact import compact, read_deploy_graph, stored_weights
-from segnode.onnx_file import with_metadata
+from segnode.onnx_file import read_onnx, with_metadata
 from segnode.record import ModelRecord
 from segnode.runtimes import Runtime
 from segnode.runtimes.base import GRAPH_VERSION, working_size
@@ -138,8 +138,11 @@ class _Conversion:
         path: Path, options: Options, folder: Path,
     ) -> None:
         self.model, self.maker, self.precision, self.size = model, maker, precision, size
-        self.path, self.options, self.folder = path, options, folder
+        self.options, self.folder = options, folder
+        # All at once: the result may take the file's place, and a cached export may go meanwhile.
         self.content = read_deploy_graph(path)
+        stored, _ = read_onnx(path)
+        self.weights, self.bytes_before = stored_weights(stored), len(stored)
         self.job = Job(
             self.content, precision, size, batch=options.batch, fit=options.fit,
             calibration=options.calibration, drop_of=self._drop, max_drop=options.max_drop,
@@ -179,7 +182,7 @@ class _Conversion:
             for runtime in runtimes.values():
                 runtime.close()
         final = self._file(
-            compact(made.content, stored_weights(self.path.read_bytes())),
+            compact(made.content, self.weights),
             self._record(facts, comparison, miou['before'], miou['after']))
         path = self._stem().with_name(self._stem().name + '.onnx')
         try:
@@ -190,7 +193,7 @@ class _Conversion:
         return Report(
             model=self.model.name, target=self.maker.name, precision=self.precision,
             input_size=self.size, batch=self.options.batch, file=path,
-            bytes_before=self.path.stat().st_size, bytes_after=len(final),
+            bytes_before=self.bytes_before, bytes_after=len(final),
             convert_seconds=round(seconds, 1), data=data.name, data_frames=len(data),
             comparison=comparison, miou_before=miou['before'], miou_after=miou['after'],
             milliseconds=milliseconds, details=details, facts=facts, machine=machine(),
