@@ -54,8 +54,11 @@ class RecorderNode(Node):
         self._ended = False
         self.report = RunReport()
         self.finished = False
-        for part, topic in PICTURES.items():
-            self.create_subscription(Image, topic, partial(self._picture, part), RELIABLE)
+        self._made_of_images = [
+            self.create_subscription(
+                Image, topic, partial(self._picture, part), RELIABLE).topic_name
+            for part, topic in PICTURES.items() if part != 'image'
+        ]
         self.create_subscription(Image, 'segmentation/labels', self._labels, RELIABLE)
         for stage in LATENCY_STAGES:
             self.create_subscription(Float32, f'segmentation/latency/{stage}',
@@ -63,8 +66,21 @@ class RecorderNode(Node):
         self.create_subscription(DiagnosticArray, '/diagnostics', self._diagnostics, 10)
         self.create_subscription(UInt32, END_TOPIC, self._player_ended, LATCHED)
         # The steady clock: with use_sim_time and no /clock the recorder must still end.
-        self.create_timer(0.1, self._check_end, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.1, self._check_end, clock=steady)
+        self._waiting = self.create_timer(0.05, self._wait_for_masks, clock=steady)
         self.get_logger().info(f'recording to {self._folder}')
+
+    def _wait_for_masks(self) -> None:
+        """Subscribe to the images once somebody publishes what is made of them.
+
+        A player that waits for its subscribers begins then: of frames that come before node and
+        recorder know each other no mask would be published.
+        """
+        if all(self.count_publishers(topic) for topic in self._made_of_images):
+            self._waiting.cancel()
+            self.create_subscription(
+                Image, PICTURES['image'], partial(self._picture, 'image'), RELIABLE)
 
     def _picture(self, part: str, message: Image) -> None:
         self._last_news = time.monotonic()

@@ -100,25 +100,31 @@ def test_rate_by_the_stamps():
 
 
 @pytest.fixture
-def topics():
-    """Publishers, by topic, of a node that plays both player and segment node."""
+def stand_in():
+    """A node that plays both player and segment node."""
     rclpy = pytest.importorskip('rclpy')
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('stand_in', context=context)
+    yield node
+    node.destroy_node()
+    context.try_shutdown()
+
+
+@pytest.fixture
+def topics(stand_in):
+    """Its publishers by topic."""
     from diagnostic_msgs.msg import DiagnosticArray
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from sensor_msgs.msg import Image
     from std_msgs.msg import UInt32
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('stand_in', context=context)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    yield {
-        **{name: node.create_publisher(Image, name, 10)
+    return {
+        **{name: stand_in.create_publisher(Image, name, 10)
            for name in ('image', 'segmentation/color', 'segmentation/overlay')},
-        'player/end': node.create_publisher(UInt32, 'player/end', latched),
-        '/diagnostics': node.create_publisher(DiagnosticArray, '/diagnostics', 10),
+        'player/end': stand_in.create_publisher(UInt32, 'player/end', latched),
+        '/diagnostics': stand_in.create_publisher(DiagnosticArray, '/diagnostics', 10),
     }
-    node.destroy_node()
-    context.try_shutdown()
 
 
 def recorder(start, folder, *parameters: str):
@@ -167,6 +173,24 @@ def test_waits_for_a_node_that_still_works(start, tmp_path, topics):
         time.sleep(0.6)
     assert process.wait() == 0, process.output
     assert json.loads((tmp_path / 'run.json').read_text())['frames_recorded'] == 1
+
+
+def test_images_are_asked_for_once_there_are_masks(start, tmp_path, stand_in, topics):
+    """A player that waits for its subscribers does not begin before the node is seen."""
+    from sensor_msgs.msg import Image
+    stand_in.destroy_publisher(topics['segmentation/color'])
+    process = recorder(start, tmp_path)
+    process.wait_for('recording to')
+    deadline = time.monotonic() + 60
+    while not topics['segmentation/overlay'].get_subscription_count():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1.0)
+    assert not topics['image'].get_subscription_count()
+    stand_in.create_publisher(Image, 'segmentation/color', 10)
+    while not topics['image'].get_subscription_count():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_simulated_time_without_a_clock_does_not_stop_it(start, tmp_path, topics):

@@ -283,7 +283,9 @@ def test_malformed_images_are_counted_named_and_survived(
     assert node.running
 
 
-def test_diagnostics_tell_how_it_runs(probe: Probe, camera: Any) -> None:
+def test_diagnostics_tell_how_it_runs(
+    probe: Probe, camera: Any, segmenter: Segmenter
+) -> None:
     """Rates, latency per stage, model, runtime, topic and its QoS, once a second."""
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics, \
             probe.collect('segmentation/labels') as labels:
@@ -302,7 +304,8 @@ def test_diagnostics_tell_how_it_runs(probe: Probe, camera: Any) -> None:
     assert values['state'] == 'active'
     assert values['image topic'] == '/image'
     assert values['image reliability'] == 'reliable'
-    assert values['network input'] == '512 x 384'
+    height, width = segmenter.input_size
+    assert values['network input'] == f'{width} x {height}'
     assert values['runtime'] in ('onnx', 'pytorch')
     assert values['image transport'] == 'raw' and values['QoS mismatches'] == 'none'
     assert values['runtime details'] and values['cache']
