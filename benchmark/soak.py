@@ -52,6 +52,7 @@ SAMPLE_EVERY = 1.0  # s
 WARM_UP = 0.1  # of the whole: allocators and caches settle meanwhile
 START_TIMEOUT = 180.0  # s
 LEAST_AT_REST = 8  # samples, below which their slope says nothing
+REST_PARTS = 3  # of them: few, and by what was loaded last they differ by 15 MB
 # The bar: slope of the memory at rest over a long run, and what else may grow in any.
 LONG = 3000.0  # s
 MOST_MB_PER_HOUR, MOST_MB, MOST_FILES, MOST_THREADS = 10.0, 15.0, 3, 3
@@ -328,12 +329,12 @@ def slope_per_hour(samples: Sequence[Sample]) -> float:
         [s.seconds for s in samples], [s.megabytes for s in samples], 1)[0])
 
 
-def growth(samples: Sequence[Sample]) -> float:
-    """Return by how many MB the last tenth of ``samples`` is above the first one."""
+def growth(samples: Sequence[Sample], parts: int = 10) -> float:
+    """Return by how many MB the last of so many parts of ``samples`` is above the first one."""
     if not samples:
         return 0.0
-    memory, tenth = [s.megabytes for s in samples], max(1, len(samples) // 10)
-    return float(np.median(memory[-tenth:]) - np.median(memory[:tenth]))
+    memory, some = [s.megabytes for s in samples], max(1, len(samples) // parts)
+    return float(np.median(memory[-some:]) - np.median(memory[:some]))
 
 
 def report(run: Run, options: argparse.Namespace) -> dict[str, Any]:
@@ -344,7 +345,7 @@ def report(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     memory = np.array([s.megabytes for s in settled])
     tenth = max(1, len(settled) // 10)
     judged = at_rest if len(at_rest) >= LEAST_AT_REST else settled
-    slope, grown = slope_per_hour(judged), growth(judged)
+    slope, grown = slope_per_hour(judged), growth(judged, 10 if judged is settled else REST_PARTS)
     first, last = settled[0], settled[-1]
     passed = (
         run.exit_code == 0 and not run.tracebacks and run.masks > 0
@@ -362,7 +363,7 @@ def report(run: Run, options: argparse.Namespace) -> dict[str, Any]:
             'end': round(float(np.median(memory[-tenth:])), 2),
             'most': float(memory.max()), 'growth': round(growth(settled), 2),
             'slope_per_hour': round(slope_per_hour(settled), 2),
-            'growth_at_rest': round(growth(at_rest), 2),
+            'growth_at_rest': round(growth(at_rest, REST_PARTS), 2),
             'slope_per_hour_at_rest': round(slope_per_hour(at_rest), 2),
             'judged': 'at rest' if judged is at_rest else 'at work'},
         'files': {'settled': first.files, 'end': last.files,
