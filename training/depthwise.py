@@ -16,7 +16,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from training.layer_classes import change_convolutions
+from training.layer_classes import change_convolutions, RepairedConv2d
 
 
 def space_to_batch(x: Tensor, d: int) -> Tensor:
@@ -67,20 +67,11 @@ def _backward(grad: Tensor, x: Tensor, weight: Tensor, d: int = 1) -> tuple[Tens
     return grad_x, grad_weight
 
 
-class DilatedDepthwiseConv2d(nn.Conv2d):
+class DilatedDepthwiseConv2d(RepairedConv2d):
     """An ``nn.Conv2d`` with the same parameters and values, and the repaired backward pass."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != 'cpu':
-            return super().forward(x)
-        weight = self.weight
-        if torch.is_autocast_enabled(x.device.type):
-            kind = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(kind), weight.to(kind)
-        out = _DilatedDepthwise.apply(x, weight, self.dilation[0])
-        if self.bias is not None:
-            out = out + self.bias.to(out.dtype).reshape(1, -1, 1, 1)
-        return out
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        return _DilatedDepthwise.apply(x, weight, self.dilation[0])
 
 
 def repair_dilated_depthwise(network: nn.Module) -> int:

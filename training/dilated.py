@@ -18,7 +18,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from training.layer_classes import change_convolutions
+from training.layer_classes import change_convolutions, RepairedConv2d
 
 BLOCK = 16  # channels that the kernel takes at a time
 
@@ -53,20 +53,11 @@ class _Dilated(torch.autograd.Function):
         return grad_x, grad_weight, None, None, None
 
 
-class DilatedConv2d(nn.Conv2d):
+class DilatedConv2d(RepairedConv2d):
     """An ``nn.Conv2d`` with the same parameters and values, and the repaired backward pass."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != 'cpu':
-            return super().forward(x)
-        weight = self.weight
-        if torch.is_autocast_enabled(x.device.type):
-            kind = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(kind), weight.to(kind)
-        out = _Dilated.apply(x, weight, self.padding, self.dilation, self.groups)
-        if self.bias is not None:
-            out = out + self.bias.to(out.dtype).reshape(1, -1, 1, 1)
-        return out
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        return _Dilated.apply(x, weight, self.padding, self.dilation, self.groups)
 
 
 def repair_dilated(network: nn.Module) -> int:

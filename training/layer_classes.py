@@ -6,7 +6,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import nn, Tensor
+
+
+class RepairedConv2d(nn.Conv2d):
+    """An ``nn.Conv2d`` with the same parameters and values, convolved in another way on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != 'cpu':
+            return super().forward(x)
+        weight = self.weight
+        if torch.is_autocast_enabled(x.device.type):
+            kind = torch.get_autocast_dtype(x.device.type)
+            x, weight = x.to(kind), weight.to(kind)
+        out = self.convolve(x, weight)
+        if self.bias is not None:
+            out = out + self.bias.to(out.dtype).reshape(1, -1, 1, 1)
+        return out
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return (N, out, H, W) without the bias, of an image and weights of one type."""
+        raise NotImplementedError
 
 
 def change_convolutions(
