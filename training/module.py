@@ -25,6 +25,7 @@ from training.dilated import repair_dilated
 from training.losses import Criterion, Teacher
 from training.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from training.optimizers import optimizer, rate_factor, real_rate, warmup_steps
+from training.strided_depthwise import speed_up_strided_depthwise
 from training.strided_pointwise import repair_strided_pointwise
 
 
@@ -52,6 +53,7 @@ class SegmentationModule(pl.LightningModule):
         repair_dilated(network)
         repair_dilated_depthwise(network)
         repair_strided_pointwise(network)
+        speed_up_strided_depthwise(network)
         if config.optim.bn_momentum is not None:
             for layer in network.modules():
                 if isinstance(layer, nn.BatchNorm2d):

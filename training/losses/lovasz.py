@@ -43,19 +43,17 @@ def lovasz_softmax(logits: Tensor, labels: Tensor, max_pixels: int = 65536) -> T
     pixels = probability.permute(0, 2, 3, 1).reshape(-1, logits.shape[1])
     pixels = pixels.index_select(0, position)
     present = torch.unique(truth)
-    total = logits.new_zeros(())
-    for label in present.tolist():
-        foreground = (truth == label).to(pixels.dtype)
-        error = (foreground - pixels[:, label]).abs()
-        ordered, order = torch.sort(error, descending=True)
-        total = total + torch.dot(ordered, _lovasz_gradient(foreground[order]))
-    return total / present.numel()
+    foreground = (truth == present[:, None]).to(pixels.dtype)
+    errors = (foreground - pixels.index_select(1, present).t()).abs()
+    ordered, order = torch.sort(errors, dim=1, descending=True)
+    losses = (ordered * _lovasz_gradient(foreground.gather(1, order))).sum(dim=1)
+    return losses.mean()
 
 
 def _lovasz_gradient(foreground: Tensor) -> Tensor:
-    """Increments of the Jaccard loss along the sorted errors."""
-    positives = foreground.sum()
-    intersection = positives - foreground.cumsum(0)
-    union = positives + (1.0 - foreground).cumsum(0)
+    """Increments of the Jaccard loss along the sorted errors, (classes, pixels)."""
+    positives = foreground.sum(dim=1, keepdim=True)
+    intersection = positives - foreground.cumsum(dim=1)
+    union = positives + (1.0 - foreground).cumsum(dim=1)
     jaccard = 1.0 - intersection / union
-    return torch.cat((jaccard[:1], jaccard[1:] - jaccard[:-1]))
+    return torch.cat((jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]), dim=1)
