@@ -185,6 +185,8 @@ class OptimConfig:
         bn_momentum: of the batch-norm statistics while training; null keeps the network's own.
             Keras' 0.01 and 0.003 (in PyTorch's sense) forget the initial statistics over
             hundreds of steps, so in a short run every early evaluation would be of them.
+        precise_bn: whole training frames over which these statistics are taken anew for the
+            released weights, see ``training.precise_bn``; 0 releases the running averages.
     """
 
     kind: Literal['adamw', 'adam', 'sgd'] = 'adamw'
@@ -201,6 +203,7 @@ class OptimConfig:
     warmup_epochs: float = 0.0
     ema_decay: float = 0.998
     bn_momentum: float | None = 0.1
+    precise_bn: int = 0
 
 
 @dataclass

@@ -34,6 +34,7 @@ from training.logs.progress import RunProgress
 from training.losses import class_weights
 from training.module import SegmentationModule
 from training.optimizers import real_rate
+from training.precise_bn import check_frames
 from training.processes import OneProcessError, Processes, processes, rank
 from training.release import release
 from training.resume import check_classes, check_resume
@@ -147,6 +148,7 @@ def build(
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = SegmentationData(config)
     labels = data.train.label_set
+    check_frames(config.optim.precise_bn, data.train)
     if saved:
         check_classes(labels, saved, Path(config.out) / config.name / 'last.ckpt')
     network = zoo.create(config.network, labels.num_classes, **config.network_args)

@@ -23,6 +23,8 @@ from training.checkpoint import load_checkpoint, network_weights
 from training.config import FitConfig, from_dict, model_record
 from training.datasets.source import open_pool
 from training.evaluate import evaluate
+from training.precise_bn import take_statistics
+from training.run_checks import check_optim
 
 
 def release(
@@ -32,6 +34,7 @@ def release(
     roots: Mapping[str, str] | None = None,
     hardware: str = '',
     remarks: str = '',
+    precise_bn: int | None = None,
 ) -> ModelRecord:
     """Write ``stem.safetensors`` and ``stem.onnx`` from the averaged weights of a checkpoint.
 
@@ -44,15 +47,21 @@ def release(
         roots: folders by dataset name, where the run's own are not to be used.
         hardware: what the training ran on, for the record.
         remarks: whatever else the record should say.
+        precise_bn: training frames for the batch-norm statistics, see
+            ``precise_bn.take_statistics``; by default what the run's ``optim.precise_bn`` says.
 
     Returns:
         The record that was written.
 
     Raises:
-        SegnodeError: see ``load_checkpoint``; or the data of the run is not to be found.
+        SegnodeError: see ``load_checkpoint``; or the data of the run is not to be found, or too
+            little for ``precise_bn``.
     """
     saved = load_checkpoint(checkpoint)
     config = from_dict(saved['segnode_config'])
+    if precise_bn is not None:
+        config = replace(config, optim=replace(config.optim, precise_bn=precise_bn))
+        check_optim(config.optim)
     data = config.data
     roots = roots or data.roots
     label_set = load_label_set(data.label_set) if data.label_set else None
@@ -65,6 +74,8 @@ def release(
     if remarks:
         training['remarks'] = remarks
     record = model_record(config, labels, train.licence, training)
+    if config.optim.precise_bn:
+        take_statistics(network, record, train, config.optim.precise_bn)
     with tempfile.TemporaryDirectory() as draft:
         model = write_pair(network, record, Path(draft) / stem.name)
         segmenter = Segmenter.load(model, runtime='onnx')

@@ -16,6 +16,7 @@ PRECISIONS = ('32-true', 'bf16-mixed', '16-mixed')
 ACCELERATORS = ('auto', 'cpu', 'gpu')
 OPTIMIZERS = ('adamw', 'adam', 'sgd')
 SCHEDULES = ('poly', 'cosine', 'constant')
+PRECISE_BN_BATCH = 8  # frames; a norm over pooled features sees one value of each
 
 
 def check_run(config: FitConfig) -> None:
@@ -65,6 +66,11 @@ def check_optim(optim: OptimConfig) -> None:
     if momentum is not None and not 0 < momentum <= 1:
         raise SegnodeError(
             f'optim.bn_momentum must be null, or above 0 and at most 1, not {momentum}.'
+        )
+    if optim.precise_bn and optim.precise_bn < PRECISE_BN_BATCH:
+        raise SegnodeError(
+            f'optim.precise_bn must be 0, or {PRECISE_BN_BATCH} frames or more, not '
+            f'{optim.precise_bn}.'
         )
     if optim.nesterov and optim.kind != 'sgd':
         raise SegnodeError(f'optim.nesterov is a form of sgd, not of optim.kind {optim.kind}.')

@@ -153,6 +153,7 @@ def test_wrong_options_name_the_key(option, value, words, capsys):
     ({'optim': OptimConfig(ema_decay=1.0)}, 'optim.ema_decay must be 0 or above and below 1, '),
     ({'optim': OptimConfig(final_factor=1.5)}, 'final_factor must be 0 or above and at most 1'),
     ({'optim': OptimConfig(bn_momentum=0.0)}, 'optim.bn_momentum must be null, or above 0 and'),
+    ({'optim': OptimConfig(precise_bn=4)}, 'optim.precise_bn must be 0, or 8 frames or more, not'),
     ({'optim': OptimConfig(nesterov=True)}, 'nesterov is a form of sgd, not of optim.kind adamw'),
     ({'optim': OptimConfig(kind='sgd', momentum=0.0, nesterov=True)}, 'needs an optim.momentum'),
     ({'init': InitConfig('x'), 'backbone': BackboneConfig('y'), 'network': 'swiftnet'},

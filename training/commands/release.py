@@ -19,6 +19,10 @@ def main(argv: list[str]) -> int:
                         help="where a dataset lies; by default the run's own")
     parser.add_argument('--hardware', default='', help='what it was trained on, for the record')
     parser.add_argument('--remarks', default='', help='whatever else the record should say')
+    parser.add_argument('--precise-bn', type=int, metavar='FRAMES',
+                        help='take the batch-norm statistics anew over so many whole training '
+                             "frames (0: keep the running averages); by default the run's "
+                             'optim.precise_bn')
     given = parser.parse_args(argv)
     roots = dict(pair.split('=', 1) for pair in given.root if '=' in pair)
     if len(roots) < len(given.root):
@@ -27,7 +31,7 @@ def main(argv: list[str]) -> int:
 
     record = run(
         given.checkpoint, given.stem, roots=roots, hardware=given.hardware,
-        remarks=given.remarks,
+        remarks=given.remarks, precise_bn=given.precise_bn,
     )
     for split, miou in record.training['miou'].items():
         print(f'{given.stem}: {100 * miou:.2f} % mean IoU on {split}')
