@@ -7,6 +7,7 @@ Reading back is rosbags' work, too: what the tests compare does not come from th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 import functools
 from pathlib import Path
 import struct
@@ -19,6 +20,7 @@ IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 STRING = 'std_msgs/msg/String'
 IMU = 'sensor_msgs/msg/Imu'
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 ODD = 'odd_msgs/msg/Odd'
 ODD_DEFINITION = 'int32 answer\nstring[] words\nodd_msgs/Inner inner\n'
 INNER_DEFINITION = 'float64[3] vector\n'
@@ -85,6 +87,17 @@ def image(store: Any, index: int, encoding: str, size: tuple[int, int] = SIZE) -
     return bytes(store.serialize_cdr(message, IMAGE))
 
 
+def camera_info(store: Any, index: int, focal: float, size: tuple[int, int] = SIZE) -> bytes:
+    """Return a serialised CameraInfo with the principal point in the middle."""
+    y, x = (size[0] - 1) / 2, (size[1] - 1) / 2
+    message = store.types[CAMERA_INFO](
+        header(store, index), *size, 'plumb_bob', np.array([0.1, 0.0, 0.0, 0.0, 0.0]),
+        np.array([focal, 0, x, 0, focal, y, 0, 0, 1.0]), np.eye(3).reshape(-1),
+        np.array([focal, 0, x, 0, 0, focal, y, 0, 0, 0, 1.0, 0]), 0, 0,
+        store.types['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False))
+    return bytes(store.serialize_cdr(message, CAMERA_INFO))
+
+
 def compressed(store: Any, index: int, size: tuple[int, int] = SIZE) -> bytes:
     """Return a serialised CompressedImage, JPEG."""
     jpeg = cv2.imencode('.jpg', picture(index, size))[1].reshape(-1)
@@ -113,7 +126,7 @@ def write_bag(
     path: Path, storage: str = 'mcap', *, frames: int = 6, version: int = 9,
     compression: str = '', cameras: dict[str, str] | None = None, others: bool = True,
     broken: tuple[int, ...] = (), size: tuple[int, int] = SIZE, odd_first: bool = False,
-    first: int = 0,
+    first: int = 0, calibrated: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
     """Write a bag.
 
@@ -131,6 +144,8 @@ def write_bag(
         size: of the images.
         odd_first: message 0 of every topic comes twice with the same log time.
         first: number of the first frame.
+        calibrated: topics of CameraInfo and their focal length at each frame, pixels; written a
+            microsecond behind the images.
     """
     from rosbags.interfaces import QosDurability, QosReliability
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -156,6 +171,8 @@ def write_bag(
             made['/odd'] = writer.add_connection(
                 '/odd', ODD, typestore=store, offered_qos_profiles=qos() + qos(depth=1))
             made['/silent'] = writer.add_connection('/silent', STRING, typestore=store)
+        for topic in calibrated or {}:
+            made[topic] = writer.add_connection(topic, CAMERA_INFO, typestore=store)
         for index in range(first, first + frames):
             time = START + index * PERIOD
             for repeat in range(1 + (odd_first and not index)):
@@ -167,6 +184,9 @@ def write_bag(
                     if index in broken:
                         data = data[:21] if index % 2 else data[:60] + bytes(4) + data[64:-50]
                     writer.write(made[topic], time, data)
+                for topic, focal in (calibrated or {}).items():
+                    data = camera_info(store, index, focal[index - first], size)
+                    writer.write(made[topic], time + 1000, data)
                 if others:
                     _write_others(writer, store, made, index, time + repeat)
     return path

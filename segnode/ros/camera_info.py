@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-import copy
 from functools import partial
 import threading
 
@@ -17,52 +15,11 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from segnode.ros.calibration import fitted
 from segnode.ros.input_choice import calibration_beside
 
 # Calibrations kept while their images are under way.
 KEPT = 32
-_MOST = 2**32 - 1  # that a size or an offset holds
-
-
-def fitted(info: CameraInfo, size: tuple[int, int]) -> CameraInfo:
-    """Return a copy of a calibration that holds for a mask of the size (height, width).
-
-    A mask of the size of the camera's images, which is that of the region of interest (the whole
-    where there is none) over the binning, needs nothing. For another size the whole geometry is
-    scaled: size, region, K and P, the principal point so that pixel centres stay where they are
-    (OpenCV's convention, centres at whole numbers: c' = (c + 0.5) s - 0.5). Distortion and
-    rectification are of angles and stay. What is unknown (zeros) stays so, too.
-    """
-    info = copy.copy(info)
-    region = info.roi
-    height = (region.height or info.height) // max(1, info.binning_y)
-    width = (region.width or info.width) // max(1, info.binning_x)
-    if not height or not width or (height, width) == size:
-        return info
-    y, x = size[0] / height, size[1] / width
-    whole = height == info.height and width == info.width
-    info.height, info.width = size if whole else (
-        min(_MOST, round(info.height * y)), min(_MOST, round(info.width * x)))
-    info.roi = copy.copy(region)
-    for name, scale in (('x_offset', x), ('y_offset', y), ('width', x), ('height', y)):
-        setattr(info.roi, name, min(_MOST, round(getattr(region, name) * scale)))
-    if info.k[0]:
-        info.k = _scaled(info.k, 3, x, y)
-    if info.p[0]:
-        info.p = _scaled(info.p, 4, x, y)
-    return info
-
-
-def _scaled(matrix: Sequence[float], columns: int, x: float, y: float) -> list[float]:
-    """Return K (3 columns) or P (4), row by row, for an image x and y times as large."""
-    values = [float(value) for value in matrix]
-    for row, scale in ((0, x), (1, y)):
-        begin = row * columns
-        center = (values[begin + 2] + 0.5) * scale - 0.5
-        values[begin:begin + columns] = [v * scale for v in values[begin:begin + columns]]
-        values[begin + 2] = center
-    return values
-
 
 Infos = OrderedDict[tuple[int, int], CameraInfo]  # by stamp, as they came
 

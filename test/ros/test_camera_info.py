@@ -17,7 +17,8 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from segnode.ros.camera_info import CameraInfoRelay, fitted, KEPT
+from segnode.ros.calibration import fitted
+from segnode.ros.camera_info import CameraInfoRelay, KEPT
 
 
 def calibration(**changes: Any) -> CameraInfo:

@@ -322,6 +322,50 @@ def test_a_view_of_one_camera(tmp_path, ego, capsys):
         assert said in capsys.readouterr().err, other
 
 
+@pytest.mark.parametrize('storage, compression', [('mcap', ''), ('sqlite3', 'message')])
+def test_the_calibration_of_smaller_masks(tmp_path, capsys, storage, compression):
+    """The front camera zooms at its fourth frame; the left one has no calibration."""
+    focal = [50.0, 50.0, 50.0, 80.0, 80.0, 80.0]
+    source = write_bag(
+        tmp_path / 'drive', storage, cameras={'/front/image': 'jpeg', '/left/image': 'bgr8'},
+        others=False, compression=compression, calibrated={'/front/camera_info': focal})
+    arguments = [str(source), '--runtime', 'onnx', '--workers', '2', '--input-size', '384x512',
+                 '--out', str(tmp_path / 'out')]
+    assert main([*arguments, '--labels-at', '1/4', '--json']) == 0
+    report = json.loads(capsys.readouterr().out)['topics']
+    new = '/front/segmentation/camera_info'
+    assert report['/front/image']['camera_info'] == new
+    assert 'camera_info' not in report['/left/image']
+    made = read_bag(tmp_path / 'out')
+    assert [m for m in made if '/segmentation/' not in m.topic] == read_bag(source)
+    infos = [m for m in made if m.topic.endswith('segmentation/camera_info')]
+    labels = [m for m in made if m.topic == '/front/segmentation/labels']
+    assert [(m.topic, m.time) for m in infos] == [(new, m.time) for m in labels]
+    # That of each image's stamp, though it is recorded behind its image.
+    for message, mask, length in zip(infos, labels, focal):
+        info, picture = deserialised(message, recorded_bags.CAMERA_INFO), deserialised(mask)
+        assert info.header == picture.header
+        assert (info.height, info.width) == (picture.height, picture.width) == (96, 128)
+        y, x = 96 / SIZE[0], 128 / SIZE[1]
+        assert info.k == pytest.approx(
+            [length * x, 0, 63.5, 0, length * y, 47.5, 0, 0, 1], abs=1e-9)
+        assert info.d[0] == 0.1 and info.p[0] == pytest.approx(length * x)
+    # Masks of the image's size go with what was recorded.
+    assert main([*arguments, '--force']) == 0
+    assert not any(m.topic == new for m in read_bag(tmp_path / 'out'))
+
+
+def test_a_damaged_calibration_costs_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorded_bags, 'camera_info', lambda *_: b'\0\1\0\0\7')
+    source = write_bag(tmp_path / 'drive', frames=2, cameras={TOPIC: 'bgr8'}, others=False,
+                       calibrated={'/camera/camera_info': [50.0, 50.0]})
+    assert main([str(source), '--out', str(tmp_path / 'out'), '--runtime', 'onnx',
+                 '--labels-at', 'network']) == 0
+    topics = [m.topic for m in read_bag(tmp_path / 'out')]
+    assert topics.count('/segmentation/labels') == 2
+    assert topics.count('/segmentation/camera_info') == 0
+
+
 def test_files_are_found_by_the_workers_of_a_cluster(tmp_path, monkeypatch):
     """They stand in folders of their own; what is built in has no folder."""
     monkeypatch.chdir(tmp_path)

@@ -61,7 +61,7 @@ def put_together(
     version = information['version']
     label_set = json.dumps(engine.label_set.to_dict())
     custom_data = {LABEL_SET: label_set, SEGMENTATION: _segmentation(cameras, options, engine)}
-    masks = [topic for camera in cameras for topic in camera.masks.values()]
+    masks = [topic for camera in cameras for topic in camera.topics]
     # The names are said at the beginning: of the first file that has one.
     opening = next((index for index, found in enumerate(surveys) if found.count), 0)
     start = surveys[opening].start

@@ -13,7 +13,9 @@ from segnode.errors import SegnodeError
 from segnode.ros.bags.metadata import NewTopic
 from segnode.ros.bags.options import BagOptions
 from segnode.ros.bags.recording import LABEL_INFO_TYPE, Topic, typestore
+from segnode.ros.calibration import CAMERA_INFO_TYPE
 from segnode.ros.frame_sources import COMPRESSED_TYPE, IMAGE_TYPE
+from segnode.ros.input_choice import calibration_beside
 from segnode.ros.topics import OUTPUT_TOPICS
 
 IMAGE_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
@@ -24,7 +26,8 @@ NAMING = (
     '/left/segmentation/labels. Where two share a namespace, for every topic: '
     'TOPIC/segmentation/labels, so /camera/image_raw gives /camera/image_raw/segmentation/labels. '
     '--compressed-labels adds /compressed to labels. Beside them, label_info '
-    '(vision_msgs/LabelInfo, latched) names the classes.'
+    '(vision_msgs/LabelInfo, latched) names the classes; with --labels-at other than image and a '
+    'recorded camera_info beside the images, camera_info is that for the size of the labels.'
 )
 _MASKS = {topic.name.partition('/')[2] for topic in OUTPUT_TOPICS
           if topic.type_name in IMAGE_TYPES}
@@ -39,12 +42,23 @@ class Camera:
         topic, msgtype: of the images.
         masks: by output ('labels', 'color', ...), its topic.
         label_info: where the names of the classes are said, beside the masks.
+        calibration: recorded topic of the camera_info that is to be made to fit the masks; empty
+            where there is none, or it fits.
+        camera_info: where it goes then.
     """
 
     topic: str
     msgtype: str
     masks: dict[str, NewTopic]
     label_info: NewTopic
+    calibration: str = ''
+    camera_info: NewTopic | None = None
+
+    @property
+    def topics(self) -> tuple[NewTopic, ...]:
+        """Return those with a message for each image."""
+        more = () if self.camera_info is None else (self.camera_info,)
+        return (*self.masks.values(), *more)
 
 
 class NoImages(SegnodeError):
@@ -92,12 +106,20 @@ def choose(topics: Mapping[str, Topic], options: BagOptions, first_channel: int)
             channel += 1
         info = new_topic(f'{bases[name]}/label_info', LABEL_INFO_TYPE, channel, latched=True)
         channel += 1
-        there = [topic.name for topic in (*masks.values(), info) if topic.name in topics]
+        beside = calibration_beside(name)
+        calibration, camera_info = '', None
+        if options.labels_at != 'image' and _is_calibration(topics.get(beside)):
+            calibration = beside
+            camera_info = new_topic(f'{bases[name]}/camera_info', CAMERA_INFO_TYPE, channel)
+            channel += 1
+        camera = Camera(
+            name, images[name].msgtype, masks, info, calibration, camera_info)
+        there = [topic.name for topic in (*camera.topics, info) if topic.name in topics]
         if there:
             raise SegnodeError(
                 f'there already is a topic {there[0]}: give --name another name than '
                 f'{options.name}')
-        cameras.append(Camera(name, images[name].msgtype, masks, info))
+        cameras.append(camera)
     return cameras
 
 
@@ -114,6 +136,10 @@ def mask_bases(topics: Sequence[str], name: str) -> dict[str, str]:
     if len(set(spaces.values())) < len(topics):
         spaces = {topic: topic for topic in topics}
     return {topic: f'{space}/{name}' for topic, space in spaces.items()}
+
+
+def _is_calibration(topic: Topic | None) -> bool:
+    return topic is not None and topic.msgtype == CAMERA_INFO_TYPE and topic.count > 0
 
 
 def _namespace(topic: str) -> str:

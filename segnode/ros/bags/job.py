@@ -24,12 +24,13 @@ from typing import Any, Protocol
 import segnode
 from segnode.errors import SegnodeError
 from segnode.ros.bags.assembly import check_replaceable, publish, put_together, REPORT
+from segnode.ros.bags.calibrations import Calibrations
 from segnode.ros.bags.cameras import Camera, choose
 from segnode.ros.bags.convert import prepared
 from segnode.ros.bags.discovery import check_places
 from segnode.ros.bags.engine import Engine
 from segnode.ros.bags.journal import Journal, Part
-from segnode.ros.bags.masks import MaskMaker, Task
+from segnode.ros.bags.masks import MaskMaker, Picked, Task
 from segnode.ros.bags.mcap_file import read_summary
 from segnode.ros.bags.options import BagOptions
 from segnode.ros.bags.recording import RawMessage, Recording, Survey, Topic
@@ -247,28 +248,53 @@ class Job:
             last = None
             for _ in range(part.frames):
                 last = next(chosen, None)
-            if last is None or (last[0], last[2].time) != (part.file, part.last_time):
+            if last is None or (last[0], last[1].message.time) != (part.file, part.last_time):
                 raise SegnodeError(
                     f'the unfinished run for {self._out} is of another recording: begin anew '
                     'with --force')
-        held: list[tuple[int, RawMessage]] = []
+        held: list[Picked] = []
         file = size = 0
-        for of_file, number, message in chosen:
+        for of_file, picked in chosen:
             full = len(held) >= TASK_FRAMES or size >= TASK_BYTES
             if held and (of_file != file or (full and len(held) >= batch)):
                 yield Task(file, held)
                 held, size = [], 0
             file = of_file
-            held.append((number, message))
-            size += len(message.data)
+            held.append(picked)
+            size += len(picked.message.data)
         if held:
             yield Task(file, held)
 
     def _chosen(
         self, recording: Recording, surveys: list[Survey], cameras: list[Camera]
+    ) -> Iterator[tuple[int, Picked]]:
+        """Yield the image messages to segment, each with the index of its file."""
+        calibration_of = {camera.topic: camera.calibration for camera in cameras}
+        calibrations = Calibrations(recording, {name for name in calibration_of.values() if name})
+        # That of an image may be recorded a little behind it.
+        ahead = 2 * len(cameras) if calibrations.topics else 0
+        waiting: deque[tuple[int, int, RawMessage]] = deque()
+
+        def first() -> tuple[int, Picked]:
+            file, number, message = waiting.popleft()
+            beside = calibrations.beside(calibration_of[message.topic], message)
+            return file, Picked(number, message, beside)
+
+        for found in self._images(recording, surveys, {*calibration_of}, calibrations):
+            waiting.append(found)
+            if len(waiting) > ahead:
+                yield first()
+        while waiting:
+            yield first()
+
+    def _images(
+        self, recording: Recording, surveys: list[Survey], topics: set[str],
+        calibrations: Calibrations,
     ) -> Iterator[tuple[int, int, RawMessage]]:
-        """Yield the image messages to segment: index of the file, number in the topic, message."""
-        topics = {camera.topic for camera in cameras}
+        """Yield the image messages to segment: index of the file, number in the topic, message.
+
+        Calibrations between them are added to ``calibrations``.
+        """
         start, stop = _window(surveys, self._options)
         numbers: Counter[str] = Counter()
         left = self._options.max_frames or None
@@ -276,7 +302,9 @@ class Job:
             if left == 0:
                 return
             # From its beginning, for the numbers that a skipped message is named by.
-            for message in recording.messages(file, topics, None, stop):
+            for message in recording.messages(file, topics | calibrations.topics, None, stop):
+                if calibrations.add(message):
+                    continue
                 number = numbers[message.topic]
                 numbers[message.topic] += 1
                 if start is not None and message.time < start:
@@ -310,7 +338,8 @@ class Job:
             first = next(iter(camera.masks.values()))
             topics[camera.topic] = {
                 'frames': made[first.channel], 'skipped': skipped[camera.topic],
-                'masks': {output: topic.name for output, topic in camera.masks.items()}}
+                'masks': {output: topic.name for output, topic in camera.masks.items()},
+                **({'camera_info': camera.camera_info.name} if camera.camera_info else {})}
         return {
             'status': 'written', 'bag': str(self._source), 'out': str(self._out),
             'storage': recording.storage,

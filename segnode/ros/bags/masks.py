@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,8 +19,10 @@ from segnode.ros.bags.cameras import Camera
 from segnode.ros.bags.compression import compress
 from segnode.ros.bags.engine import Engine, Lent
 from segnode.ros.bags.journal import MaskMessage, Part, PartMaker
+from segnode.ros.bags.metadata import NewTopic
 from segnode.ros.bags.options import BagOptions
 from segnode.ros.bags.recording import RawMessage, typestore
+from segnode.ros.calibration import CAMERA_INFO_TYPE, fitted
 from segnode.ros.frame_sources import COMPRESSED_TYPE, IMAGE_TYPE
 from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError, encode_image
 from segnode.segmenter import Segmentation
@@ -29,17 +31,31 @@ PART_BYTES = 16 << 20  # of masks, not compressed; more of them begin another pa
 _PNG_EFFORT = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
+class Picked(NamedTuple):
+    """An image message to segment.
+
+    Args:
+        number: of the message in its topic, from 0 on.
+        message: as recorded.
+        calibration: the camera_info that was the newest, where masks are to have one of theirs.
+    """
+
+    number: int
+    message: RawMessage
+    calibration: bytes | None = None
+
+
 @dataclass(frozen=True)
 class Task:
     """Consecutive image messages of one storage file.
 
     Args:
         file: index of the storage file.
-        messages: each with its number in its topic, from 0 on.
+        messages: in their order.
     """
 
     file: int
-    messages: list[tuple[int, RawMessage]]
+    messages: list[Picked]
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,7 @@ class Decoded:
     message: RawMessage
     header: Any
     image: np.ndarray  # uint8 (H, W, 3) BGR
+    calibration: Any = None  # CameraInfo
 
 
 class MaskMaker:
@@ -88,15 +105,15 @@ class MaskMaker:
         return done
 
     def _batch(
-        self, batch: list[tuple[int, RawMessage]], lent: Lent, fixed: int | None,
+        self, batch: list[Picked], lent: Lent, fixed: int | None,
         maker: PartMaker,
     ) -> None:
         """Decode, segment and encode some messages, and add them to a part in their order."""
         segmenter = lent.segmenter
         decoded: list[Decoded | DecodeError] = []
-        for number, message in batch:
+        for number, message, calibration in batch:
             try:
-                one = self._decoded(message)
+                one = self._decoded(message, calibration)
             except DecodeError as error:
                 decoded.append(error)
                 continue
@@ -114,18 +131,18 @@ class MaskMaker:
         except SegnodeError:
             raise
         except Exception as error:  # no memory, a driver that is gone, ...
-            number, message = batch[0]
+            number, message, _ = batch[0]
             raise SegnodeError(
                 f'the {segmenter.runtime.name} runtime failed at message {number} of '
                 f'{message.topic}: {" ".join(str(error).split())[:200]}') from error
-        for (number, message), item in zip(batch, decoded):
+        for (number, message, _), item in zip(batch, decoded):
             if isinstance(item, Decoded):
                 maker.frame(
                     message.time, self._masks(item, next(found), segmenter.label_set))
             else:
                 maker.skip(message.topic, number, message.time, str(item))
 
-    def _decoded(self, message: RawMessage) -> Decoded:
+    def _decoded(self, message: RawMessage, calibration: bytes | None) -> Decoded:
         """Decode a message; whatever is wrong with it is a DecodeError."""
         try:
             fields: Any = self._store.deserialize_cdr(message.data, message.msgtype)
@@ -133,24 +150,41 @@ class MaskMaker:
             reason = ' '.join(str(error).split())[:200]
             raise DecodeError(f'it is damaged ({type(error).__name__}: {reason})') from error
         decode = decode_image if message.msgtype == IMAGE_TYPE else decode_compressed
-        return Decoded(message, fields.header, decode(fields, self._options.image_bits))
+        image = decode(fields, self._options.image_bits)
+        return Decoded(message, fields.header, image, self._calibration(calibration))
+
+    def _calibration(self, data: bytes | None) -> Any:
+        """Return the CameraInfo; None where there is none, or it is damaged."""
+        if data is None:
+            return None
+        try:
+            return self._store.deserialize_cdr(data, CAMERA_INFO_TYPE)
+        except Exception:  # of struct, of NumPy, of Unicode, ...: the masks are fine without
+            return None
 
     def _masks(
         self, decoded: Decoded, found: Segmentation, label_set: LabelSet
     ) -> list[MaskMessage]:
         """Return the serialised masks of an image."""
-        masks = self._cameras[decoded.message.topic].masks
+        camera = self._cameras[decoded.message.topic]
+        masks = camera.masks
         pictures = self._pictures(decoded.image, found, label_set, masks)
-        made = []
+        made: list[tuple[NewTopic, bytes]] = []
         for output, topic in masks.items():
             if topic.msgtype == IMAGE_TYPE:
                 data = self._image(decoded.header, pictures[output])
             else:
                 data = self._png(decoded.header, pictures[output])
-            if self._packed:
-                data = compress(data)
-            made.append(MaskMessage(topic.channel, decoded.message.time, data))
-        return made
+            made.append((topic, data))
+        if camera.camera_info is not None and decoded.calibration is not None:
+            info = fitted(decoded.calibration, pictures['labels'].shape)
+            info.header = decoded.header
+            data = bytes(self._store.serialize_cdr(info, CAMERA_INFO_TYPE))
+            made.append((camera.camera_info, data))
+        return [
+            MaskMessage(topic.channel, decoded.message.time,
+                        compress(data) if self._packed else data)
+            for topic, data in made]
 
     def _pictures(
         self, image: np.ndarray, found: Segmentation, label_set: LabelSet, wanted: Collection[str]
