@@ -20,6 +20,7 @@ SHIPPED = sorted(path.stem for path in FOLDER.glob('*.safetensors'))
 # Percent: the least that this package promises of its first model.
 PROMISED = {'fsffnet_camvid': 65.0}
 MOST = 12_000_000  # bytes of a file
+NODES = 100_000  # bytes of a graph without its weights, at most
 
 
 def test_there_are_some():
@@ -28,7 +29,8 @@ def test_there_are_some():
     for name in SHIPPED:
         weights, graph = ((FOLDER / f'{name}.{kind}').stat().st_size
                           for kind in ('safetensors', 'onnx'))
-        assert 0.9 * weights < graph < weights < MOST, 'in both of them float16'
+        # Float16 in both of them; the graph has no statistics of batch norms, but its nodes.
+        assert 0.9 * weights < graph < weights + NODES < MOST
 
 
 @pytest.mark.slow
