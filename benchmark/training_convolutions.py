@@ -94,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
 def measure(case: Case, batch: int, rounds: int) -> dict[str, Any]:
     """Return the medians of one convolution, milliseconds, and the median of their ratios."""
     own = case.convolution()
-    assert case.change(own) == 1
+    changed = case.change(own)
+    assert changed == 1
     torch.manual_seed(1)
     x = torch.randn(batch, case.channels, *case.size, dtype=torch.bfloat16)
     x = x.to(memory_format=torch.channels_last).requires_grad_()
@@ -103,10 +104,10 @@ def measure(case: Case, batch: int, rounds: int) -> dict[str, Any]:
         pair = (pass_ms(case.convolution(), x), pass_ms(own, x))
         if number:
             found.append(pair)
-    plain, changed = (statistics.median(times) for times in zip(*found))
+    plain_ms, own_ms = (statistics.median(times) for times in zip(*found))
     return {
         'input': [batch, case.channels, *case.size], 'kernel': case.kernel, 'stride': case.stride,
-        'dilation': case.dilation, 'pytorch_ms': round(plain, 2), 'own_ms': round(changed, 2),
+        'dilation': case.dilation, 'pytorch_ms': round(plain_ms, 2), 'own_ms': round(own_ms, 2),
         'times_as_fast': round(statistics.median(a / b for a, b in found), 2),
     }
 

@@ -3,8 +3,8 @@
 """Batch-norm statistics of what a model will see: whole frames, not augmented crops.
 
 The running averages of training are of randomly zoomed and coloured crops, and of weights that
-changed meanwhile. Taken anew for the final weights over whole training frames, they fit them
-and the images of a vehicle better (Wu and Johnson, "Rethinking 'Batch' in BatchNorm",
+changed meanwhile. Taken anew for the final weights over whole training frames, they are of
+these and of images as a vehicle has them (Wu and Johnson, "Rethinking 'Batch' in BatchNorm",
 arXiv 2105.07576, sections 3 and 4).
 """
 
@@ -27,10 +27,10 @@ from training.run_checks import PRECISE_BN_BATCH as BATCH
 def take_statistics(
     network: nn.Module, record: ModelRecord, pool: Pool, frames: int
 ) -> int:
-    """Replace the statistics of every batch norm by those over frames of ``pool``, in place.
+    """Replace the statistics of the batch norms by those over frames of ``pool``, in place.
 
     Mean and variance are the averages of those of batches of eight, as the graph of ``record``
-    prepares the frames. Weights stay what they are, and dropout is off.
+    prepares the frames. Weights stay what they are, and so do auxiliary heads; dropout is off.
 
     Args:
         network: in float32, on any device; it is left in evaluation mode.
@@ -53,6 +53,8 @@ def take_statistics(
     batches = chosen.reshape(BATCH, -1).T
     graph = DeployGraph(network, record).eval()
     momentum = [norm.momentum for norm in norms]
+    before = [
+        {name: values.clone() for name, values in norm.named_buffers()} for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches
@@ -65,8 +67,10 @@ def take_statistics(
                 for index in batch
             ]
             network(graph.prepare(torch.from_numpy(np.stack(images)).to(device)))
-    for norm, before in zip(norms, momentum):
-        norm.momentum = before
+    for norm, own, values in zip(norms, momentum, before):
+        norm.momentum = own
+        if not norm.num_batches_tracked:  # of an auxiliary head, which is for training alone
+            norm.load_state_dict(values, strict=False)
     network.eval()
     return taken
 

@@ -75,7 +75,8 @@ def release(
         training['remarks'] = remarks
     record = model_record(config, labels, train.licence, training)
     if config.optim.precise_bn:
-        take_statistics(network, record, train, config.optim.precise_bn)
+        training['precise_bn_frames'] = take_statistics(
+            network, record, train, config.optim.precise_bn)
     with tempfile.TemporaryDirectory() as draft:
         model = write_pair(network, record, Path(draft) / stem.name)
         segmenter = Segmenter.load(model, runtime='onnx')

@@ -471,6 +471,38 @@ def test_bag_of_an_old_recorder(tmp_path, engine, truth):
         run(source, tmp_path / 'other', engine, storage='mcap')
 
 
+def test_calibration_in_a_bag_of_an_old_recorder(tmp_path):
+    """The label set is a topic of its own there, beside that of the masks' calibration."""
+    source = old_bag(tmp_path / 'drive')
+    info = recorded_bags.camera_info(recorded_bags.types(), 0, 50.0)
+    with contextlib.closing(sqlite3.connect(source / 'drive_0.db3')) as database:
+        database.execute("INSERT INTO topics SELECT 3, '/camera_info', ?, 'cdr', "
+                         'offered_qos_profiles FROM topics WHERE id = 1',
+                         (recorded_bags.CAMERA_INFO,))
+        database.execute('INSERT INTO messages (topic_id, timestamp, data) VALUES (3, ?, ?)',
+                         (START + 1, info))
+        database.commit()
+    metadata = (source / 'metadata.yaml').read_text()
+    entry = metadata[metadata.index('    - topic_metadata:\n        name: /camera\n'):
+                     metadata.index('    - topic_metadata:\n        name: /odd\n')]
+    added = entry.replace('/camera\n', '/camera_info\n')
+    added = added.replace('message_count: 2', 'message_count: 1')
+    added = added.replace(recorded_bags.IMAGE, recorded_bags.CAMERA_INFO)
+    (source / 'metadata.yaml').write_text(
+        metadata.replace(entry, entry + added).replace('message_count: 4', 'message_count: 5'))
+    options = BagOptions(runtime='onnx', workers=1, labels_at='1/4')
+    with contextlib.closing(Engine(options)) as own:
+        Job(source, tmp_path / 'out', options).run(own)
+    made = {message.topic: message for message in read_bag(tmp_path / 'out')}
+    assert 'pedestrian' in deserialised(made[NEW + 'label_set'], STRING).data
+    fitted = deserialised(made[NEW + 'camera_info'], recorded_bags.CAMERA_INFO)
+    mask = deserialised(made[NEW + 'labels'])
+    assert (fitted.height, fitted.width) == (mask.height, mask.width) == (128, 160)
+    assert fitted.header == mask.header and fitted.k[0] == pytest.approx(50.0 * 160 / 96)
+    counts = {topic: found[-1] for topic, found in described(tmp_path / 'out').items()}
+    assert counts[NEW + 'camera_info'] == 2 and counts[NEW + 'label_set'] == 1
+
+
 @pytest.mark.parametrize('storage, suffix', [('mcap', '.mcap'), ('sqlite3', '.db3')])
 def test_several_storage_files(tmp_path, engine, truth, storage, suffix):
     """A bag that was split while it was recorded stays split, each mask with its image."""

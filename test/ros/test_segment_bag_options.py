@@ -324,21 +324,25 @@ def test_a_view_of_one_camera(tmp_path, ego, capsys):
 
 @pytest.mark.parametrize('storage, compression', [('mcap', ''), ('sqlite3', 'message')])
 def test_the_calibration_of_smaller_masks(tmp_path, capsys, storage, compression):
-    """The front camera zooms at its fourth frame; the left one has no calibration."""
+    """The front camera zooms at its fourth frame; the rear one has no calibration."""
     focal = [50.0, 50.0, 50.0, 80.0, 80.0, 80.0]
     source = write_bag(
-        tmp_path / 'drive', storage, cameras={'/front/image': 'jpeg', '/left/image': 'bgr8'},
-        others=False, compression=compression, calibrated={'/front/camera_info': focal})
+        tmp_path / 'drive', storage,
+        cameras={'/front/image': 'jpeg', '/left/image': 'bgr8', '/rear/image': 'bgr8'},
+        others=False, compression=compression,
+        calibrated={'/front/camera_info': focal, '/left/camera_info': focal[:1] * 6})
     arguments = [str(source), '--runtime', 'onnx', '--workers', '2', '--input-size', '384x512',
                  '--out', str(tmp_path / 'out')]
     assert main([*arguments, '--labels-at', '1/4', '--json']) == 0
     report = json.loads(capsys.readouterr().out)['topics']
     new = '/front/segmentation/camera_info'
-    assert report['/front/image']['camera_info'] == new
-    assert 'camera_info' not in report['/left/image']
+    assert report['/front/image']['masks']['camera_info'] == new
+    assert [*report['/rear/image']['masks']] == ['labels']
     made = read_bag(tmp_path / 'out')
     assert [m for m in made if '/segmentation/' not in m.topic] == read_bag(source)
-    infos = [m for m in made if m.topic.endswith('segmentation/camera_info')]
+    spaces = [m.topic.split('/')[1] for m in made if m.topic.endswith('segmentation/camera_info')]
+    assert sorted(spaces) == ['front'] * 6 + ['left'] * 6
+    infos = [m for m in made if m.topic == new]
     labels = [m for m in made if m.topic == '/front/segmentation/labels']
     assert [(m.topic, m.time) for m in infos] == [(new, m.time) for m in labels]
     # That of each image's stamp, though it is recorded behind its image.

@@ -26,8 +26,8 @@ def pool_of(frames):
     return open_pool(f'rendered:train-{frames}', {}, None, {})
 
 
-def record_of(pool):
-    config = FitConfig(network='fast_scnn', data=DataConfig(input_size=(96, 128)))
+def record_of(pool, size=(96, 128)):
+    config = FitConfig(network='fast_scnn', data=DataConfig(input_size=size))
     return model_record(config, pool.label_set, pool.licence)
 
 
@@ -95,3 +95,17 @@ def test_too_few_frames_are_noticed_before_the_run(tmp_path):
     with pytest.raises(SegnodeError, match='8 training frames or more; rendered:train-4 has 4'):
         fit(config)
     assert not Path(tmp_path / 'few' / 'last.ckpt').exists()
+
+
+def test_auxiliary_heads_keep_theirs():
+    """They do not run in evaluation mode, and so have nothing anew."""
+    from segnode.networks import zoo
+
+    pool = pool_of(8)
+    network = zoo.create('ddrnet23_slim', pool.label_set.num_classes)
+    norms = {name: m for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    for norm in norms.values():
+        nn.init.constant_(norm.running_mean, 7.0)
+    take_statistics(network, record_of(pool, (128, 128)), pool, 8)
+    kept = {name for name, m in norms.items() if bool((m.running_mean == 7.0).all())}
+    assert kept == {name for name in norms if name.startswith('auxiliary.')} and kept

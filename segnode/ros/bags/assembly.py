@@ -67,7 +67,7 @@ def put_together(
     start = surveys[opening].start
     latched = [(camera.label_info, _label_info(start, options, engine)) for camera in cameras]
     if version < metadata.CUSTOM_DATA_SINCE:
-        channel = 1 + max(topic.channel for topic, _ in latched)
+        channel = 1 + max(topic.channel for topic in (*masks, *(topic for topic, _ in latched)))
         topic = new_topic(f'/{options.name}/label_set', STRING_TYPE, channel, latched=True)
         latched.append((topic, _string(label_set)))
     if not surveys[opening].count:  # there are topics and no messages: nothing has a beginning
@@ -121,8 +121,7 @@ def _segmentation(cameras: list[Camera], options: BagOptions, engine: Engine) ->
         'views': {view.topic: {'roi': view.roi, 'rotation': view.rotation}
                   for view in options.views},
         'min_confidence': options.min_confidence, 'uncertainty': options.uncertainty,
-        'topics': {camera.topic: {output: topic.name for output, topic in camera.masks.items()}
-                   for camera in cameras},
+        'topics': {camera.topic: camera.names for camera in cameras},
     })
 
 

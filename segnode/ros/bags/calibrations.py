@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from segnode.ros.bags.recording import RawMessage, Recording
 
-KEPT = 32  # of a topic
+KEPT = 1024  # of a topic, half a kilobyte each: they may come oftener than images
 _STAMP = slice(4, 12)  # of a serialised message that begins with a header
 
 

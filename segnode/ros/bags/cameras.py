@@ -43,7 +43,7 @@ class Camera:
         masks: by output ('labels', 'color', ...), its topic.
         label_info: where the names of the classes are said, beside the masks.
         calibration: recorded topic of the camera_info that is to be made to fit the masks; empty
-            where there is none, or it fits.
+            where there is none, or masks have the images' size.
         camera_info: where it goes then.
     """
 
@@ -53,6 +53,14 @@ class Camera:
     label_info: NewTopic
     calibration: str = ''
     camera_info: NewTopic | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return the names of these topics, by output."""
+        made = {output: topic.name for output, topic in self.masks.items()}
+        if self.camera_info is not None:
+            made['camera_info'] = self.camera_info.name
+        return made
 
     @property
     def topics(self) -> tuple[NewTopic, ...]:

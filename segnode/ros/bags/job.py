@@ -41,6 +41,7 @@ _LOG = logging.getLogger('segnode')
 # each of them.
 TASK_FRAMES = 8
 TASK_BYTES = 16 << 20
+FORMAT = 2  # of outputs and unfinished runs: 1 had no camera_info for masks of another size
 _TASKS_AHEAD = 2  # beyond one for each worker
 _NAMED_SKIPS = 100  # skipped messages that the report names; all are counted
 _WARNED_SKIPS = 5  # of a topic, in the log
@@ -124,6 +125,7 @@ class Job:
         files = sorted(self._source.iterdir()) if self._source.is_dir() else [self._source]
         return {
             'segnode': segnode.__version__,
+            'format': FORMAT,
             'input': {path.name: path.stat().st_size for path in files if path.is_file()},
             'options': self._options.content(),
             **engine.content(),
@@ -268,7 +270,11 @@ class Job:
     def _chosen(
         self, recording: Recording, surveys: list[Survey], cameras: list[Camera]
     ) -> Iterator[tuple[int, Picked]]:
-        """Yield the image messages to segment, each with the index of its file."""
+        """Yield the image messages to segment, each with the index of its file.
+
+        What is recorded behind the last of them is not read: its calibration may be an earlier
+        one.
+        """
         calibration_of = {camera.topic: camera.calibration for camera in cameras}
         calibrations = Calibrations(recording, {name for name in calibration_of.values() if name})
         # That of an image may be recorded a little behind it.
@@ -338,8 +344,7 @@ class Job:
             first = next(iter(camera.masks.values()))
             topics[camera.topic] = {
                 'frames': made[first.channel], 'skipped': skipped[camera.topic],
-                'masks': {output: topic.name for output, topic in camera.masks.items()},
-                **({'camera_info': camera.camera_info.name} if camera.camera_info else {})}
+                'masks': camera.names}
         return {
             'status': 'written', 'bag': str(self._source), 'out': str(self._out),
             'storage': recording.storage,

@@ -37,7 +37,8 @@ class Picked(NamedTuple):
     Args:
         number: of the message in its topic, from 0 on.
         message: as recorded.
-        calibration: the camera_info that was the newest, where masks are to have one of theirs.
+        calibration: the camera_info of its stamp, else the newest then, where the masks are to
+            have one of theirs.
     """
 
     number: int
