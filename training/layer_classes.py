@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import nn, Tensor
 
 
-class RepairedConv2d(nn.Conv2d):
+class RepairedConv2d(nn.Conv2d, ABC):
     """An ``nn.Conv2d`` with the same parameters and values, convolved in another way on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -25,9 +26,9 @@ class RepairedConv2d(nn.Conv2d):
             out = out + self.bias.to(out.dtype).reshape(1, -1, 1, 1)
         return out
 
+    @abstractmethod
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return (N, out, H, W) without the bias, of an image and weights of one type."""
-        raise NotImplementedError
 
 
 def change_convolutions(

@@ -41,7 +41,6 @@ _LOG = logging.getLogger('segnode')
 # each of them.
 TASK_FRAMES = 8
 TASK_BYTES = 16 << 20
-FORMAT = 2  # of outputs and unfinished runs: 1 had no camera_info for masks of another size
 _TASKS_AHEAD = 2  # beyond one for each worker
 _NAMED_SKIPS = 100  # skipped messages that the report names; all are counted
 _WARNED_SKIPS = 5  # of a topic, in the log
@@ -125,7 +124,6 @@ class Job:
         files = sorted(self._source.iterdir()) if self._source.is_dir() else [self._source]
         return {
             'segnode': segnode.__version__,
-            'format': FORMAT,
             'input': {path.name: path.stat().st_size for path in files if path.is_file()},
             'options': self._options.content(),
             **engine.content(),

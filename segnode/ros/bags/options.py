@@ -105,7 +105,9 @@ class BagOptions:
     def content(self) -> dict[str, Any]:
         """Return what decides on the content of an output, but for files, as JSON has it."""
         views = [[view.topic, list(view.roi), view.rotation] for view in self.views]
+        # Not gone on with is what was made before masks of another size had their calibration.
+        size = self.labels_at if self.labels_at == 'image' else f'{self.labels_at}, camera_info'
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items() if key not in (*_ONLY_SPEED, *_FILES)
-        } | ({'views': views} if views else {})
+        } | {'labels_at': size} | ({'views': views} if views else {})
