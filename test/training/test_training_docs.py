@@ -28,7 +28,8 @@ RECIPE_VERBS = ('fit', 'lr-range')
 def command_lines(page):
     """Return (verb, arguments) of every ``-m training VERB`` in the fenced parts of a page."""
     found = []
-    for block in re.findall(r'^```(?:sh)?\n(.*?)^```', page.read_text('utf-8'), re.S | re.M):
+    fenced = re.findall(r'^```(\w*)\n(.*?)^```$', page.read_text('utf-8'), re.S | re.M)
+    for block in [text for language, text in fenced if language in ('', 'sh')]:
         for line in block.replace('\\\n', ' ').splitlines():
             if '-m training ' not in line:
                 continue
