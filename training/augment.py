@@ -29,6 +29,7 @@ class View:
         flip: mirrored left to right.
         hue: degrees by which colours are turned about the grey axis.
         color: factors of brightness, contrast and saturation; None leaves them.
+        tone: factors of blue, green and red and the gamma after them; None leaves them.
     """
 
     source: tuple[int, int, int, int]
@@ -36,6 +37,7 @@ class View:
     flip: bool = False
     hue: float = 0.0
     color: tuple[float, float, float] | None = None
+    tone: tuple[float, float, float, float] | None = None
 
     @property
     def shrinks(self) -> bool:
@@ -59,6 +61,9 @@ class Augment:
         whole: (H, W) that whole images are brought to; by default ``size``.
         cat_max_ratio: a window in which one class has this share of the labelled pixels, or
             more, is drawn anew (the last of ten is taken as it is); 1 takes the first.
+        white_balance: blue, green and red each have a factor from [1 - it, 1 + it]: the tint
+            of another camera or light, which no turn about the grey axis gives to grey roads.
+        gamma: the exponent of the tone curve comes from [1 / (1 + it), 1 + it].
     """
 
     size: tuple[int, int]
@@ -70,6 +75,8 @@ class Augment:
     fit: str = 'stretch'
     whole: tuple[int, int] | None = None
     cat_max_ratio: float = 1.0
+    white_balance: float = 0.0
+    gamma: float = 0.0
 
     @property
     def black(self) -> bool:
@@ -117,7 +124,8 @@ class Augment:
         flip = bool(rng.random() < self.flip)
         color = tuple(1.0 + rng.uniform(-self.jitter, self.jitter, 3)) if self.jitter else None
         hue = float(rng.uniform(-self.hue, self.hue)) if self.hue else 0.0
-        return View((top, left, rows, cols), (above, before, tall, wide), flip, hue, color)
+        return View((top, left, rows, cols), (above, before, tall, wide), flip, hue, color,
+                    self._tone(rng))
 
     def apply(
         self, view: View, image: np.ndarray, label: np.ndarray
@@ -134,6 +142,8 @@ class Augment:
             part[:] = 0 if self.black else mean_color(image)
             part_label = np.full(self.size, IGNORE, np.uint8)
             part[inside], part_label[inside] = small, small_label
+        if view.tone is not None:
+            part = cv2.LUT(part, tone_curves(view.tone)[None])
         if view.hue:
             part = cv2.transform(part, hue_matrix(view.hue))
         if view.color is not None:
@@ -145,6 +155,13 @@ class Augment:
         if view.flip:
             part, part_label = part[:, ::-1], part_label[:, ::-1]
         return np.ascontiguousarray(part), np.ascontiguousarray(part_label)
+
+    def _tone(self, rng: np.random.Generator) -> tuple[float, float, float, float] | None:
+        if not self.white_balance and not self.gamma:
+            return None
+        blue, green, red = 1.0 + rng.uniform(-self.white_balance, self.white_balance, 3)
+        exponent = math.exp(rng.uniform(-1.0, 1.0) * math.log1p(self.gamma))
+        return float(blue), float(green), float(red), exponent
 
     def _reach(self, height: int, width: int) -> tuple[float, float]:
         """Source pixels that fill the result at scale 1."""
@@ -229,6 +246,17 @@ def recolor(
         brightness * contrast * (1.0 - saturation),
         brightness * (1.0 - contrast) * mean,
     )
+
+
+def tone_curves(tone: tuple[float, float, float, float]) -> np.ndarray:
+    """What becomes of each value of blue, green and red, uint8 (256, 3).
+
+    Args:
+        tone: their factors, and the exponent of what these make of [0, 1].
+    """
+    *factors, exponent = tone
+    light = np.clip(np.arange(256)[:, None] / 255.0 * np.array(factors), 0.0, 1.0)
+    return np.rint(255.0 * light ** exponent).astype(np.uint8)
 
 
 def hue_matrix(degrees: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from segnode.labels import IGNORE
-from training.augment import hue_matrix, View
+from training.augment import hue_matrix, tone_curves, View
 
 GREY = (0.114, 0.587, 0.299)  # weights of B, G and R in ITU-R BT.601's luma, as OpenCV has them
 
@@ -144,8 +144,11 @@ def _sampling(
 
 
 def _recolored(images: Tensor, views: Sequence[View]) -> Tensor:
-    """Turn hues, then change brightness, contrast and saturation; float (N, 3, H, W), 0..255."""
+    """Tones, hues, then brightness, contrast and saturation; float (N, 3, H, W), 0..255."""
     device = images.device
+    if any(view.tone is not None for view in views):
+        curves = _told([tone_curves(view.tone or (1.0,) * 4).T for view in views], device)
+        images = curves.gather(2, images.flatten(2).long()).view(images.shape)
     if any(view.hue for view in views):
         turn = _told([hue_matrix(view.hue) for view in views], device)
         images = (turn @ images.flatten(2)).round_().clamp_(0, 255).view(images.shape)

@@ -48,6 +48,9 @@ class DataConfig:
         flip: probability of a left-right flip.
         jitter: strength of the random brightness, contrast and saturation.
         hue: degrees by which colours are turned about the grey axis at most, either way.
+        white_balance: strength of the random tint, factors of blue, green and red each from
+            [1 - white_balance, 1 + white_balance]: for cameras and light other than these.
+        gamma: strength of the random tone curve, its exponent from [1 / (1 + gamma), 1 + gamma].
         workers: loader processes per machine, shared out among its training processes; 0 loads in
             these.
         cache: auto keeps decoded frames where they take at most a quarter of the memory that is
@@ -75,6 +78,8 @@ class DataConfig:
     flip: float = 0.5
     jitter: float = 0.3
     hue: float = 0.0
+    white_balance: float = 0.0
+    gamma: float = 0.0
     workers: int = 0
     cache: Literal['auto', 'memory', 'none'] = 'auto'
     augment_on: Literal['auto', 'loader', 'device'] = 'auto'

@@ -101,7 +101,7 @@ class SegmentationData(pl.LightningDataModule):
                 check_sizes(pool)
         self.augment = Augment(
             data.input_size, data.scale, data.flip, data.jitter, data.hue, data.scale_of, data.fit,
-            data.network_size, data.cat_max_ratio,
+            data.network_size, data.cat_max_ratio, data.white_balance, data.gamma,
         )
 
     @functools.cached_property
