@@ -101,7 +101,8 @@ class SegmentationData(pl.LightningDataModule):
                 check_sizes(pool)
         self.augment = Augment(
             data.input_size, data.scale, data.flip, data.jitter, data.hue, data.scale_of, data.fit,
-            data.network_size, data.cat_max_ratio, data.white_balance, data.gamma,
+            whole=data.network_size, cat_max_ratio=data.cat_max_ratio,
+            white_balance=data.white_balance, gamma=data.gamma,
         )
 
     @functools.cached_property

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Augmentation keeps image and label together."""
 
+import dataclasses
+
 import cv2
 import numpy as np
+import pytest
 
 from segnode.fitting import fit_image
-from training.augment import Augment, hue_matrix, mean_color, recolor
+from training.augment import Augment, hue_matrix, mean_color, recolor, tone_curves
 
 
 def picture(height=90, width=120):
@@ -222,6 +225,44 @@ def test_hue_turns_about_grey():
     out, _ = augment(image, label, np.random.default_rng(0))
     turned = image @ hue_matrix(augment.draw(label, np.random.default_rng(0)).hue).T
     assert np.abs(out - np.clip(turned, 0, 255)).max() <= 0.51 and (out != image).any()
+
+
+def test_tones_are_curves_of_each_channel():
+    assert (tone_curves((1.0, 1.0, 1.0, 1.0)) == np.arange(256)[:, None]).all()
+    # Worked out by hand: 100 * 1.2 = 120 and 100 * 0.8 = 80; 300 is white; (80 / 255)**2 * 255.
+    assert tone_curves((1.2, 0.8, 1.0, 1.0))[[100, 250]].tolist() == [[120, 80, 100],
+                                                                      [255, 200, 250]]
+    assert tone_curves((1.0, 0.8, 1.0, 2.0))[100].tolist() == [39, 25, 39]
+    image, label = picture(96, 128)
+    augment = Augment((96, 128), (1.0, 1.0), 0.0, 0.0, white_balance=0.2, gamma=0.5)
+    out, same = augment(image, label, np.random.default_rng(0))
+    curves = tone_curves(augment.draw(label, np.random.default_rng(0)).tone)
+    for channel in range(3):
+        assert (out[..., channel] == curves[image[..., channel], channel]).all()
+    assert (same == label).all() and (out != image).any()
+
+
+def test_tones_are_drawn_within_their_bounds():
+    label = np.zeros((96, 128), np.uint8)
+    augment = Augment((96, 128), white_balance=0.2, gamma=0.5)
+    rng = np.random.default_rng(0)
+    tones = np.array([augment.draw(label, rng).tone for _ in range(2000)])
+    assert tones.min(0) == pytest.approx([0.8, 0.8, 0.8, 1 / 1.5], abs=0.01)
+    assert tones.max(0) == pytest.approx([1.2, 1.2, 1.2, 1.5], abs=0.01)
+    # Each has its own factor, and darker is as likely as brighter.
+    assert np.abs(np.corrcoef(tones.T) - np.eye(4)).max() < 0.1
+    assert np.median(tones, 0) == pytest.approx(1, abs=0.03)
+    assert Augment((96, 128)).draw(label, rng).tone is None
+    grey = Augment((96, 128), gamma=0.5).draw(label, rng).tone
+    assert grey[:3] == (1, 1, 1) and grey[3] != 1
+
+
+def test_settings_that_are_off_draw_as_before():
+    """Runs of before are repeated by their seeds."""
+    label = np.zeros((96, 128), np.uint8)
+    plain, toned = (Augment((64, 64), hue=9.0, white_balance=tint) for tint in (0.0, 0.1))
+    views = [augment.draw(label, np.random.default_rng(3)) for augment in (plain, toned)]
+    assert dataclasses.replace(views[1], tone=None) == views[0]
 
 
 def test_every_pixel_of_a_wanted_class_is_drawn_alike():

@@ -46,6 +46,8 @@ def both(frames, augment, views):
     {'scale_of': 'image', 'scale': (0.4, 1.6)},
     {'size': (128, 128), 'fit': 'letterbox', 'scale': (0.5, 2.0)},
     {'size': (256, 320), 'scale': (1.0, 1.0), 'flip': 0.0, 'hue': 40.0},
+    {'white_balance': 0.2, 'gamma': 0.5},
+    {'jitter': 0.0, 'scale': (0.2, 0.9), 'white_balance': 0.4},
 ])
 def test_both_paths_agree(frames, options):
     augment = Augment(**{'size': (128, 192), **options})
@@ -65,7 +67,8 @@ def test_both_paths_agree(frames, options):
 
 def test_bars_stay_black_in_every_light(frames):
     """Less contrast lifts black, but what a vehicle sees beside a letterboxed image stays so."""
-    augment = Augment((128, 192), (0.4, 0.6), jitter=0.9, hue=30.0, fit='letterbox')
+    augment = Augment((128, 192), (0.4, 0.6), jitter=0.9, hue=30.0, gamma=0.5,
+                      fit='letterbox')
     views = [augment.draw(label, np.random.default_rng(index))
              for index, (_, label) in enumerate(frames)]
     for images, labels in both(frames, augment, views):

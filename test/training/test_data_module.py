@@ -14,6 +14,7 @@ pl = pytest.importorskip('pytorch_lightning')
 from segnode.errors import SegnodeError  # noqa: E402
 from segnode.labels import load_label_set  # noqa: E402
 from segnode.networks import zoo  # noqa: E402
+from training.augment import Augment  # noqa: E402
 from training.config import check, DataConfig, FitConfig, from_dict, model_record  # noqa: E402
 from training.data_module import SegmentationData  # noqa: E402
 from training.frames import Frames, plan, sampled_size  # noqa: E402
@@ -114,6 +115,12 @@ def watch(module):
 
     module.training_step = watched
     return steps
+
+
+def test_what_is_set_is_what_is_drawn():
+    given = config(scale=(1.0, 1.0), flip=0.0, jitter=0.0, white_balance=0.3, gamma=0.4)
+    assert SegmentationData(given).augment == Augment(
+        (64, 96), (1.0, 1.0), 0.0, 0.0, whole=(64, 96), white_balance=0.3, gamma=0.4)
 
 
 def test_a_wanted_class_is_in_every_crop_that_asks_for_it():
@@ -239,6 +246,8 @@ def test_memory_of_a_machine_and_of_a_container(tmp_path):
     ({'scale': (0.0, 1.0)}, 'data.scale must be two numbers above 0'),
     ({'flip': 1.5}, 'data.flip must be from 0 to 1, not 1.5'),
     ({'hue': -1.0}, 'data.hue must be from 0 to 180'),
+    ({'white_balance': 1.5}, 'data.white_balance must be from 0 to 1, not 1.5'),
+    ({'gamma': -0.1}, 'data.gamma must be from 0 to 9, not -0.1'),
     ({'class_uniform': 2.0}, 'data.class_uniform must be from 0 to 1'),
     ({'cat_max_ratio': 0.0}, 'data.cat_max_ratio must be above 0 and at most 1'),
     ({'weights': [1.0, 2.0]}, 'data.weights must be a number above 0 for each of camvid:train,'),
