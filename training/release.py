@@ -44,7 +44,7 @@ def release(
     Args:
         checkpoint: of ``fit``.
         stem: the path without suffix; its last part is the model's name.
-        roots: folders by dataset name, where the run's own are not to be used.
+        roots: folders by dataset name, of those that lie elsewhere than the run had them.
         hardware: what the training ran on, for the record.
         remarks: whatever else the record should say.
         precise_bn: training frames for the batch-norm statistics, see
@@ -63,7 +63,7 @@ def release(
         config = replace(config, optim=replace(config.optim, precise_bn=precise_bn))
         check_optim(config.optim)
     data = config.data
-    roots = roots or data.roots
+    roots = {**data.roots, **(roots or {})}
     label_set = load_label_set(data.label_set) if data.label_set else None
     train = open_pool(data.train, roots, label_set, data.label_maps)
     labels = train.label_set

@@ -281,6 +281,8 @@ def test_bfloat16_of_openvino(town, capsys):
     (('--window', '64'), 'not HEIGHTxWIDTH'),
     (('--data', 'nosuch:val'), 'There is no dataset "nosuch"'),
     (('--data', 'camvid:val', 'bdd100k:val', '--root', '/x'), 'Whose folder is /x?'),
+    (('--data', 'camvid:val', '--root', 'camvd=/x'),
+     '--root camvd=/x is of no use: camvid is what is asked for.'),
     (('--report', '/nosuch/a.html'), 'There is no folder /nosuch'),
 ])
 def test_wrong_command_lines(arguments, words, capsys):

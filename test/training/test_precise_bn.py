@@ -63,15 +63,22 @@ def test_statistics_are_the_averages_of_spread_batches():
 
 
 def test_release_says_that_it_took_them(tmp_path, rendered_camvid, monkeypatch, capsys):
-    monkeypatch.setenv('CAMVID_DATASET', str(rendered_camvid))
+    monkeypatch.delenv('CAMVID_DATASET', raising=False)
     config = FitConfig(
         name='run', network='fast_scnn', epochs=1, batch_size=4, out=str(tmp_path), threads=1,
-        accelerator='cpu', data=DataConfig(input_size=(128, 128)),
+        accelerator='cpu',
+        data=DataConfig(input_size=(128, 128), roots={'camvid': str(rendered_camvid)}),
         optim=OptimConfig(warmup_steps=1, precise_bn=8),
     )
     run = fit(config)
+    # What is said of one dataset leaves the others where the run had them.
     assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
-                 '--precise-bn', '0']) == 0
+                 '--precise-bn', '0', '--root', f'bdd100k={tmp_path}']) == 0
+    assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
+                 '--root', f'camvd={tmp_path}']) == 1
+    assert 'There is no dataset "camvd"' in capsys.readouterr().err
+    assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
+                 '--precise-bn', '0', '--root', f'camvid={rendered_camvid}']) == 0
     assert 'plain: ' in capsys.readouterr().out
     precise = Model.load(run / 'run.safetensors')
     plain = Model.load(tmp_path / 'plain.safetensors')
@@ -81,7 +88,8 @@ def test_release_says_that_it_took_them(tmp_path, rendered_camvid, monkeypatch, 
     differ = {name for name in weights[0] if not torch.equal(weights[0][name], weights[1][name])}
     assert differ and all('running_' in name for name in differ)
     # The figure of the record is that of the statistics that it holds.
-    assert main(['evaluate', '--model', str(run / 'run.onnx'), '--split', 'val', '--json']) == 0
+    assert main(['evaluate', '--model', str(run / 'run.onnx'), '--split', 'val', '--json',
+                 '--root', str(rendered_camvid)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result['miou'] == pytest.approx(precise.record.training['miou']['val'], abs=1e-6)
 

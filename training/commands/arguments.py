@@ -36,16 +36,21 @@ def read_roots(given: Sequence[str], data: Sequence[str]) -> dict[str, str]:
         Folders by dataset name.
 
     Raises:
-        SegnodeError: it is not clear whose folder one is.
+        SegnodeError: it is not clear whose folder one is, or nothing is asked of that dataset.
     """
+    from training.datasets.registry import dataset
+
     roots = {}
+    asked = {spec.partition(':')[0] for spec in data}
     for text in given:
         name, sign, folder = text.partition('=')
         if not sign:
-            names = {spec.partition(':')[0] for spec in data}
-            if len(names) != 1:
+            if len(asked) != 1:
                 raise SegnodeError(f'Whose folder is {text}? Give --root DATASET={text}.')
-            name, folder = names.pop(), text
+            name, folder = *asked, text
+        if name not in asked and name not in {dataset(one).images_of for one in asked}:
+            raise SegnodeError(
+                f'--root {text} is of no use: {", ".join(sorted(asked))} is what is asked for.')
         roots[name] = folder
     return roots
 

@@ -170,6 +170,8 @@ def open_pool(
     Raises:
         SegnodeError: no such dataset, split or folder, files without partner, no table.
     """
+    for name in roots or ():
+        dataset(name)  # a misspelt one would be passed over, and the variable's data taken
     sources: list[Source] = []
     for spec in [specs] if isinstance(specs, str) else specs:
         name, colon, split = spec.partition(':')
