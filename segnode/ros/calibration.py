@@ -30,12 +30,16 @@ def fitted(info: Any, size: tuple[int, int]) -> Any:
     if not height or not width or (height, width) == size:
         return info
     y, x = size[0] / height, size[1] / width
-    whole = height == info.height and width == info.width
-    info.height, info.width = size if whole else (
-        min(_MOST, round(info.height * y)), min(_MOST, round(info.width * x)))
+    # What the mask covers, before binning: exactly, though the size need not be a multiple.
+    tall, wide = size[0] * max(1, info.binning_y), size[1] * max(1, info.binning_x)
+    info.height = min(_MOST, round(info.height * y) if region.height else tall)
+    info.width = min(_MOST, round(info.width * x) if region.width else wide)
     info.roi = copy.copy(region)
-    for name, scale in (('x_offset', x), ('y_offset', y), ('width', x), ('height', y)):
-        setattr(info.roi, name, min(_MOST, round(getattr(region, name) * scale)))
+    for name, value in (
+        ('x_offset', round(region.x_offset * x)), ('y_offset', round(region.y_offset * y)),
+        ('width', region.width and wide), ('height', region.height and tall),
+    ):
+        setattr(info.roi, name, min(_MOST, value))
     if info.k[0]:
         info.k = _scaled(info.k, 3, x, y)
     if info.p[0]:

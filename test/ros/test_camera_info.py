@@ -82,6 +82,22 @@ def test_region_and_binning_are_scaled_with_the_image() -> None:
     assert fitted(scaled, (60, 80)) == scaled
 
 
+@pytest.mark.parametrize('region', [(0, 0), (100, 483)])
+@pytest.mark.parametrize('binning', [2, 3, 4])
+@pytest.mark.parametrize('size', [(384, 512), (60, 80)])
+def test_binning_that_leaves_a_remainder(
+        region: tuple[int, int], binning: int, size: tuple[int, int]) -> None:
+    """643 pixels binned by 4 are 160: the result is still of exactly the mask's size."""
+    info = calibration(width=643, height=483, binning_x=binning, binning_y=binning,
+                       roi=RegionOfInterest(width=region[0], height=region[1]))
+    scaled = fitted(info, size)
+    rows, columns = scaled.roi.height or scaled.height, scaled.roi.width or scaled.width
+    assert (rows // binning, columns // binning) == size
+    assert fitted(scaled, size) == scaled
+    seen = (region[0] or 643) // binning
+    assert scaled.k[0] == pytest.approx(500 * size[1] / seen)
+
+
 def test_an_uncalibrated_camera_stays_uncalibrated() -> None:
     """A zero matrix says that nothing is known; scaled centres would say something else."""
     scaled = fitted(CameraInfo(height=480, width=640), (240, 320))
