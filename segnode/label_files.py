@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
+from segnode.image_reading import read_image
 from segnode.labels import IGNORE, LabelSet
 
 
@@ -24,10 +25,7 @@ def read_labels(path: Path, label_set: LabelSet) -> np.ndarray:
     Raises:
         SegnodeError: unreadable, or an id or colour that the set has not.
     """
-    try:
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        picture = None
+    picture = read_image(path, cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype != np.uint8:
         raise SegnodeError(f'{path} cannot be read as a label picture of 8 bits')
     if picture.ndim == 2:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.fitting import fit_image
 from segnode.image_files import is_image_name
+from segnode.image_reading import read_image
 from segnode.road_scene import RoadScene
 
 IMAGES = 4  # images in turn
@@ -31,8 +31,8 @@ def load_images(folder: Path | None, size: tuple[int, int]) -> list[np.ndarray]:
         raise SegnodeError(f'there are no images in {folder}')
     images = []
     for path in paths[:: max(1, len(paths) // IMAGES)][:IMAGES]:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_image(path)
         if image is None:
             raise SegnodeError(f'{path} cannot be read as an image')
-        images.append(fit_image(np.asarray(image), size)[0][None])
+        images.append(fit_image(image, size)[0][None])
     return images

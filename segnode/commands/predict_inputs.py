@@ -79,9 +79,10 @@ def _reader(
     path: Path, truth: Path | None, labels: LabelSet
 ) -> Callable[[], tuple[np.ndarray, np.ndarray | None]]:
     def load() -> tuple[np.ndarray, np.ndarray | None]:
+        from segnode.image_reading import read_image
         from segnode.label_files import read_labels
 
-        image = _read_image(path)
+        image = read_image(path)
         if image is None:
             raise SegnodeError(f'{path} cannot be read as an image')
         known = read_labels(truth, labels) if truth else None
@@ -94,18 +95,11 @@ def _reader(
     return load
 
 
-def _read_image(path: Path) -> np.ndarray | None:
-    import cv2
-
-    try:
-        return cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-
-
 def _is_image(path: Path) -> bool:
     """Tell whether a file whose name does not say so is an image."""
-    return _read_image(path) is not None
+    from segnode.image_reading import read_image
+
+    return read_image(path) is not None
 
 
 def image_paths(given: Sequence[Path]) -> list[Path]:

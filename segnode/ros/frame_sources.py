@@ -19,6 +19,7 @@ import numpy as np
 
 from segnode.errors import SegnodeError
 from segnode.image_files import IMAGE_SUFFIXES
+from segnode.image_reading import read_image
 from segnode.ros.image_codec import decode_compressed, decode_image, DecodeError
 
 LOG = logging.getLogger('segnode')
@@ -82,7 +83,7 @@ class FolderSource:
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._paths):
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            image = read_image(path)
             if image is None:
                 raise SegnodeError(f'{path} is not an image that OpenCV can read: '
                                    'repair it or take it out of the folder')

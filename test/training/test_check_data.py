@@ -6,6 +6,7 @@ import json
 import shutil
 
 import cv2
+from damaged_pictures import oversized_png
 import numpy as np
 import pytest
 
@@ -76,6 +77,17 @@ def test_planted_faults(camvid, tmp_path, capsys):
     assert report['overlaps'] == [
         'camvid:train and camvid:val share 1 images under different names, first: train_5 is '
         'val_0.']
+
+
+def test_a_header_that_claims_too_much(camvid, tmp_path, capsys):
+    """OpenCV raises there instead of returning nothing; it is one fault among others."""
+    oversized_png(camvid / 'val' / 'images' / 'val_0.png')
+    oversized_png(camvid / 'val' / 'labels' / 'val_1.png')
+    report = check(capsys, 'camvid:val', '--root', camvid, '--out', tmp_path / 'o', expect=1)
+    faults = report['splits'][0]['faults']
+    assert len(faults) == 2
+    assert 'val_0.png is not a readable image' in faults[0]
+    assert 'val_1.png is not a readable label image' in faults[1]
 
 
 def test_frames_of_one_name_in_two_splits(camvid, tmp_path, capsys):

@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('checkpoint', type=Path, help='best.ckpt or last.ckpt of a run')
     parser.add_argument('stem', type=Path, help='where to: a path without suffix')
     parser.add_argument('--root', action='append', default=[], metavar='DATASET=FOLDER',
-                        help="where a dataset lies; by default where the run had it; may be given "
+                        help='where a dataset lies; by default where the run had it; may be given '
                              'several times')
     parser.add_argument('--hardware', default='', help='what it was trained on, for the record')
     parser.add_argument('--remarks', default='', help='whatever else the record should say')

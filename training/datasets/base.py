@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from segnode import image_reading
 from segnode.errors import SegnodeError
 from segnode.image_files import is_image_name
 from segnode.labels import IGNORE, LabelSet, load_label_set
@@ -181,7 +182,7 @@ def read_image(path: Path) -> np.ndarray:
         SegnodeError: the file is not a readable image.
     """
     # As it is stored: a camera's orientation tag must not turn an image away from its labels.
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = image_reading.read_image(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise SegnodeError(f'{path} is not a readable image.')
     return image

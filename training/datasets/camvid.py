@@ -21,6 +21,7 @@ import re
 import cv2
 import numpy as np
 
+from segnode import image_reading
 from segnode.errors import SegnodeError
 from training.datasets.base import built_in, Dataset, files_by_stem
 
@@ -75,7 +76,7 @@ def load_label(path: Path) -> np.ndarray:
     Raises:
         SegnodeError: unreadable, or an id or colour that is none of CamVid's.
     """
-    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    raw = image_reading.read_image(path, cv2.IMREAD_UNCHANGED)
     if raw is None:
         raise SegnodeError(f'{path} is not a readable label image.')
     if raw.ndim == 3:

@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segnode import image_reading
 from segnode.errors import SegnodeError
 from segnode.image_files import is_image_name
 from segnode.labels import IGNORE, LabelSet
@@ -154,7 +155,7 @@ def load_instances(sample: Sample) -> np.ndarray | None:
     path = sample.label.with_name(f'{stem}{INSTANCE_IDS}.png')
     if not path.is_file():
         return None
-    instances = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    instances = image_reading.read_image(path, cv2.IMREAD_UNCHANGED)
     if instances is None or instances.ndim != 2 or instances.dtype not in (np.uint8, np.uint16):
         raise SegnodeError(f'{path} is not a readable image of one 16-bit channel.')
     return instances
