@@ -25,7 +25,8 @@ import time
 from typing import Any
 
 from benchmark.one_network import arguments, row, RUNTIMES
-from segnode.benchmarking.machine import available_memory, processor
+from segnode.available_memory import available_memory
+from segnode.benchmarking.machine import processor
 from segnode.commands.arguments import output_file
 from segnode.dependencies import require, versions
 from segnode.errors import SegnodeError

@@ -19,8 +19,8 @@ import sys
 import time
 from typing import Any
 
+from segnode.available_memory import available_memory
 from segnode.benchmarking.images import load_images
-from segnode.benchmarking.machine import available_memory
 from segnode.benchmarking.timing import labels, Run, take_turns, Times
 from segnode.commands.arguments import image_size
 from segnode.labels import load_label_set

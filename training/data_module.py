@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from segnode.available_memory import available_memory
 from segnode.errors import SegnodeError
 from segnode.labels import load_label_set
 from training.augment import Augment
@@ -24,7 +25,6 @@ from training.config import DataConfig, FitConfig
 from training.datasets.source import open_pool, Pool, refuse_overlap
 from training.device_frames import DeviceFrames
 from training.frames import Frames, Plan, plan, sampled_size
-from training.memory import available_memory
 from training.processes import rank
 from training.sampling import EvalSampler, generator, Pick, TrainSampler
 

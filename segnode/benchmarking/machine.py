@@ -15,6 +15,7 @@ import subprocess
 import time
 from typing import Any
 
+from segnode.available_memory import available_memory
 from segnode.dependencies import versions
 
 LIBRARIES = (
@@ -59,11 +60,6 @@ def load() -> float | None:
         return round(os.getloadavg()[0], 2)
     except OSError:
         return None
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that programs can still take; 0 where that is not known."""
-    return _memory('MemAvailable')
 
 
 def peak_memory() -> int:

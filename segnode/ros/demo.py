@@ -268,9 +268,9 @@ def parser() -> argparse.ArgumentParser:
                              'a rendered road scene without it')
     result.add_argument('--topic', default='', help='image topic of the bag, where it has several')
     result.add_argument('--model', default='fsffnet',
-                        help='released model by name, or path of a .safetensors or .onnx file '
-                             '(default: %(default)s)')
-    result.add_argument('--runtime', default='auto', help='auto (default), onnx or pytorch')
+                        help='released model by name, or path of a .safetensors, .onnx or .yaml '
+                             'file (default: %(default)s)')
+    result.add_argument('--runtime', default='auto', help="auto (default) or any of the node's")
     result.add_argument('--rate', type=_not_negative(float), default=0.0, metavar='HZ',
                         help='frames per second; 0 (default): that of the bag or video, 5 for a '
                              'folder, 10 for the rendered scene')

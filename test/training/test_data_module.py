@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip('torch')
 pl = pytest.importorskip('pytorch_lightning')
 
+from segnode.available_memory import available_memory  # noqa: E402
 from segnode.errors import SegnodeError  # noqa: E402
 from segnode.labels import load_label_set  # noqa: E402
 from segnode.networks import zoo  # noqa: E402
@@ -18,7 +19,6 @@ from training.augment import Augment  # noqa: E402
 from training.config import check, DataConfig, FitConfig, from_dict, model_record  # noqa: E402
 from training.data_module import SegmentationData  # noqa: E402
 from training.frames import Frames, plan, sampled_size  # noqa: E402
-from training.memory import available_memory  # noqa: E402
 from training.module import SegmentationModule  # noqa: E402
 
 GB = 10 ** 9

@@ -11,10 +11,9 @@ import torch
 from torch import nn, Tensor
 
 from segnode.errors import SegnodeError
-from segnode.labels import IGNORE
 from training.config import LossConfig
 from training.losses.boundary import boundary_loss, boundary_target, labels_at_boundary
-from training.losses.cross_entropy import label_weights, negative_log_likelihood, weighted_mean
+from training.losses.cross_entropy import cross_entropy, negative_log_likelihood
 from training.losses.dice import dice_loss
 from training.losses.distillation import (
     channel_distillation,
@@ -24,7 +23,7 @@ from training.losses.distillation import (
 )
 from training.losses.folding import bring_together
 from training.losses.lovasz import lovasz_softmax
-from training.losses.ohem import hard_pixels
+from training.losses.ohem import ohem_cross_entropy
 from training.losses.teacher import Teacher
 
 # What an output of a network beside the main one can be: class logits, or one boundary logit.
@@ -128,13 +127,12 @@ class Criterion(nn.Module):
             losses: negative log-likelihoods (N, K, h, w).
             labels: int64 (N, K, h, w), 255 where a pixel does not take part.
         """
-        weights = label_weights(labels, self.class_weights, losses.dtype)
         if kind == 'ohem':
-            weights = weights * hard_pixels(
-                losses.detach(), labels != IGNORE, self.config.ohem_threshold,
+            return ohem_cross_entropy(
+                losses, labels, self.class_weights, self.config.ohem_threshold,
                 self.config.ohem_min_kept,
             )
-        return weighted_mean(losses, weights)
+        return cross_entropy(losses, labels, self.class_weights)
 
     def distillation(self, student: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         """What the student's logits (N, C, h, w), as they are, lack of the teacher's."""

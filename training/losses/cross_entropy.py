@@ -11,23 +11,27 @@ import torch.nn.functional as F
 from segnode.labels import IGNORE
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def cross_entropy(losses: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Weighted mean cross-entropy.
 
     Args:
-        logits: float (N, C, h, w).
+        losses: float (N, K, h, w), see :func:`negative_log_likelihood`.
         labels: int64 (N, K, h, w), K labels per logit (see :func:`fold_labels`), 255 ignored.
         class_weights: float (C,).
 
     Returns:
         A scalar; zero (with zero gradient) where every label is ignored.
     """
-    losses = negative_log_likelihood(logits, labels)
-    return weighted_mean(losses, label_weights(labels, class_weights, logits.dtype))
+    return weighted_mean(losses, label_weights(labels, class_weights, losses.dtype))
 
 
 def negative_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log of the true class' probability, (N, K, h, w); meaningless where nothing is labelled."""
+    """-log of the true class' probability, (N, K, h, w); meaningless where nothing is labelled.
+
+    Args:
+        logits: float (N, C, h, w).
+        labels: int64 (N, K, h, w), 255 ignored.
+    """
     return -F.log_softmax(logits, dim=1).gather(1, _index(labels))
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from segnode.labels import IGNORE
-from training.losses.cross_entropy import label_weights, negative_log_likelihood, weighted_mean
+from training.losses.cross_entropy import label_weights, weighted_mean
 
 
 def ohem_cross_entropy(
-    logits: Tensor,
+    losses: Tensor,
     labels: Tensor,
     class_weights: Tensor | None = None,
     threshold: float = 0.7,
@@ -27,7 +27,7 @@ def ohem_cross_entropy(
     number.)
 
     Args:
-        logits: float (N, C, h, w).
+        losses: float (N, K, h, w), see :func:`negative_log_likelihood`.
         labels: int64 (N, K, h, w), K labels per logit (see :func:`fold_labels`), 255 ignored.
         class_weights: float (C,); they do not take part in choosing the pixels.
         threshold: pixels whose true class has less than this probability are hard.
@@ -43,8 +43,7 @@ def ohem_cross_entropy(
         and 131,072 pixels in github XuJiacong/PIDNet 4c158cf, 0.7 and 100,000 in github
         lxtGH/Fast_Seg 7895738.
     """
-    losses = negative_log_likelihood(logits, labels)
-    weights = label_weights(labels, class_weights, logits.dtype)
+    weights = label_weights(labels, class_weights, losses.dtype)
     hard = hard_pixels(losses.detach(), labels != IGNORE, threshold, min_kept)
     return weighted_mean(losses, weights * hard)
 

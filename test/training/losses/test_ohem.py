@@ -10,9 +10,19 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from training.losses import cross_entropy, fold_labels, ohem_cross_entropy  # noqa: E402
+from training import losses  # noqa: E402
+from training.losses import fold_labels  # noqa: E402
+from training.losses.cross_entropy import negative_log_likelihood  # noqa: E402
 
 WEIGHTS = [0.5, 2.0, 1.5, 3.0]
+
+
+def cross_entropy(logits, labels, class_weights=None):
+    return losses.cross_entropy(negative_log_likelihood(logits, labels), labels, class_weights)
+
+
+def ohem_cross_entropy(logits, labels, *options):
+    return losses.ohem_cross_entropy(negative_log_likelihood(logits, labels), labels, *options)
 
 
 def by_hand(logits, labels, weights, threshold, least):
