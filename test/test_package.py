@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib.util
+import json
 from pathlib import Path
 import re
 from typing import Any
@@ -153,6 +154,21 @@ def test_links_and_pictures_of_the_readme_exist(project):
         for target in re.findall(r'\]\(([^)#]+?)(?:#[^)]*)?\)', page.read_text()):
             if '://' not in target:
                 assert (page.parent / target).exists(), (page, target)
+
+
+@pytest.mark.parametrize('page', [
+    'README.md', 'docs/networks.md', 'docs/runtimes.md', 'config/training/records/README.md'])
+def test_tables_have_every_released_model(project, page):
+    released = {path.stem for path in (project / 'segnode' / 'weights').glob('*.onnx')}
+    rows = re.findall(r'^\| `(\w+)`', (project / page).read_text(), re.M)
+    assert released and released <= set(rows), released - set(rows)
+
+
+@pytest.mark.parametrize('figures', ['released_camvid.json', 'conversions_camvid.json'])
+def test_figures_are_of_every_released_model(project, figures):
+    released = {path.stem for path in (project / 'segnode' / 'weights').glob('*.onnx')}
+    measured = json.loads((project / 'docs' / figures).read_text())['rows']
+    assert {row['model'] for row in measured} == released
 
 
 def test_unfilled_describe_region_is_refused():
