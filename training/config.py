@@ -13,6 +13,7 @@ from segnode.labels import LabelSet
 from segnode.networks.zoo import network_info, NETWORKS
 from segnode.record import ModelRecord
 from training.data_values import check_data_values
+from training.number_checks import check_above, check_from_zero
 from training.run_checks import check_init, check_optim, check_run
 
 
@@ -375,23 +376,18 @@ def _check_loss(loss: LossConfig) -> None:
                 f'loss.{name} must be one of {", ".join(known)}, not {choice!r}.'
             )
     auxiliary = loss.auxiliary if isinstance(loss.auxiliary, list) else [loss.auxiliary]
-    weights = {
-        'ohem_min_kept': loss.ohem_min_kept, 'dice': loss.dice, 'lovasz': loss.lovasz,
-        'auxiliary': min(auxiliary, default=0.0), 'boundary.weight': loss.boundary.weight,
-        'boundary.main': loss.boundary.main, 'distill.weight': loss.distill.weight,
-    }
-    for name, value in weights.items():
-        if value < 0:
-            raise SegnodeError(f'loss.{name} must be 0 or above, not {value}.')
-    if loss.enet_c <= 1:
-        raise SegnodeError(f'loss.enet_c must be above 1, not {loss.enet_c}.')
+    for weight in auxiliary:
+        check_from_zero({'loss.auxiliary': weight})
+    check_from_zero({
+        'loss.ohem_min_kept': loss.ohem_min_kept, 'loss.dice': loss.dice,
+        'loss.lovasz': loss.lovasz, 'loss.boundary.weight': loss.boundary.weight,
+        'loss.boundary.main': loss.boundary.main, 'loss.distill.weight': loss.distill.weight,
+    })
+    check_above({'loss.enet_c': loss.enet_c}, 1)
+    check_above({'loss.distill.temperature': loss.distill.temperature})
     if loss.boundary.width < 1:
         raise SegnodeError(
             f'loss.boundary.width must be 1 pixel or more, not {loss.boundary.width}.'
-        )
-    if loss.distill.temperature <= 0:
-        raise SegnodeError(
-            f'loss.distill.temperature must be above 0, not {loss.distill.temperature}.'
         )
     for name, value in (('ohem_threshold', loss.ohem_threshold),
                         ('boundary.threshold', loss.boundary.threshold)):

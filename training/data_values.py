@@ -37,7 +37,8 @@ def check_data_values(data: DataConfig) -> None:
             f'data.scale must be two numbers above 0, the smaller one first, not [{low}, {high}].'
         )
     given = [data.train] if isinstance(data.train, str) else data.train
-    if data.weights and (len(data.weights) != len(given) or min(data.weights) <= 0):
+    if data.weights and (len(data.weights) != len(given) or not all(
+            0 < weight < math.inf for weight in data.weights)):
         raise SegnodeError(
             f'data.weights must be a number above 0 for each of {", ".join(given)}, not '
             f'{data.weights}.'

@@ -8,6 +8,7 @@ import math
 from typing import Any, TYPE_CHECKING
 
 from segnode.errors import SegnodeError
+from training.number_checks import check_above, check_from_zero
 
 if TYPE_CHECKING:
     from training.config import FitConfig, OptimConfig
@@ -16,6 +17,7 @@ PRECISIONS = ('32-true', 'bf16-mixed', '16-mixed')
 ACCELERATORS = ('auto', 'cpu', 'gpu')
 OPTIMIZERS = ('adamw', 'adam', 'sgd')
 SCHEDULES = ('poly', 'cosine', 'constant')
+MOST_SEED = 2**32 - 1  # what NumPy's global generator takes, which Lightning seeds, too
 PRECISE_BN_BATCH = 8  # frames; a norm over pooled features sees one value of each
 
 
@@ -30,11 +32,17 @@ def check_run(config: FitConfig) -> None:
         'accumulate': config.accumulate, 'keep': config.keep, 'log.every': config.log.every,
         'max_steps': config.max_steps, 'clip_gradient': config.clip_gradient,
         'early_stop': config.early_stop, 'max_minutes': config.max_minutes,
-        'std': min(config.std),
     }
-    _above(positive)
-    _from_zero({'seed': config.seed, 'threads': config.threads,
-                'log.pictures': config.log.pictures, 'data.workers': config.data.workers})
+    check_above(positive)
+    for value in config.std:
+        check_above({'std': value})
+    for value in config.mean:
+        if not math.isfinite(value):
+            raise SegnodeError(f'mean must be three finite numbers, not {list(config.mean)}.')
+    if not 0 <= config.seed <= MOST_SEED:
+        raise SegnodeError(f'seed must be from 0 to {MOST_SEED}, not {config.seed}.')
+    check_from_zero({'threads': config.threads,
+                     'log.pictures': config.log.pictures, 'data.workers': config.data.workers})
     _one_of({'precision': (config.precision, PRECISIONS),
              'accelerator': (config.accelerator, ACCELERATORS)})
     devices = str(config.devices)
@@ -52,11 +60,12 @@ def check_optim(optim: OptimConfig) -> None:
     """
     _one_of({'optim.kind': (optim.kind, OPTIMIZERS),
              'optim.schedule': (optim.schedule, SCHEDULES)})
-    _above({'optim.lr': optim.lr, 'optim.lr_batch': optim.lr_batch, 'optim.power': optim.power})
-    _from_zero({'optim.weight_decay': optim.weight_decay,
-                'optim.backbone_lr_factor': optim.backbone_lr_factor,
-                'optim.warmup_steps': optim.warmup_steps,
-                'optim.warmup_epochs': optim.warmup_epochs})
+    check_above({'optim.lr': optim.lr, 'optim.lr_batch': optim.lr_batch,
+                 'optim.power': optim.power})
+    check_from_zero({'optim.weight_decay': optim.weight_decay,
+                     'optim.backbone_lr_factor': optim.backbone_lr_factor,
+                     'optim.warmup_steps': optim.warmup_steps,
+                     'optim.warmup_epochs': optim.warmup_epochs})
     for name, value, highest in (('momentum', optim.momentum, 'below 1'),
                                  ('ema_decay', optim.ema_decay, 'below 1'),
                                  ('final_factor', optim.final_factor, 'at most 1')):
@@ -95,16 +104,3 @@ def _one_of(choices: dict[str, tuple[Any, tuple[str, ...]]]) -> None:
     for name, (choice, known) in choices.items():
         if choice not in known:
             raise SegnodeError(f'{name} must be one of {", ".join(known)}, not {choice!r}.')
-
-
-def _above(values: dict[str, float | None]) -> None:
-    """Refuse 0, what is below, NaN and infinity; None is a value that is not used."""
-    for name, value in values.items():
-        if value is not None and not 0 < value < math.inf:
-            raise SegnodeError(f'{name} must be above 0, not {value}.')
-
-
-def _from_zero(values: dict[str, float]) -> None:
-    for name, value in values.items():
-        if not 0 <= value < math.inf:
-            raise SegnodeError(f'{name} must be 0 or above, not {value}.')

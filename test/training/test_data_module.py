@@ -251,6 +251,8 @@ def test_memory_of_a_machine_and_of_a_container(tmp_path):
     ({'class_uniform': 2.0}, 'data.class_uniform must be from 0 to 1'),
     ({'cat_max_ratio': 0.0}, 'data.cat_max_ratio must be above 0 and at most 1'),
     ({'weights': [1.0, 2.0]}, 'data.weights must be a number above 0 for each of camvid:train,'),
+    ({'train': ['camvid:train', 'camvid:val'], 'weights': [1.0, float('nan')]},
+     r'data.weights must be a number above 0 for each of .*, not \[1.0, nan\]'),
     ({'cache': 'none', 'augment_on': 'device'}, 'which data.cache none forbids'),
     ({'eval_size': (100, 100)}, 'multiples of'),
 ])

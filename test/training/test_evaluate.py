@@ -265,7 +265,9 @@ def test_bfloat16_of_openvino(town, capsys):
 
 @pytest.mark.parametrize('arguments, words', [
     (('--runtime', 'onnx', '--flip'), 'only --runtime pytorch gives'),
-    (('--scales', '1,x'), 'numbers above 0 with commas'),
+    (('--scales', '1,x'), 'numbers above 0, 10 at most, with commas'),
+    (('--scales', '1,nan'), "'1,nan' is not numbers above 0, 10 at most"),
+    (('--scales', '11'), "'11' is not numbers above 0, 10 at most"),
     (('--runtime', 'pytorch', '--device', 'cpu', '--precision', 'bf16'),
      'PyTorch computes in fp32 on the CPU, not in bf16'),
     (('--runtime', 'onnx', '--precision', 'bf16'),

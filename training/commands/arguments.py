@@ -100,14 +100,15 @@ def read_inference(given: argparse.Namespace) -> Inference:
 
 
 def scales(text: str) -> tuple[float, ...]:
-    """Read numbers above 0 with commas between."""
+    """Read numbers above 0, 10 at most, with commas between."""
     try:
         found = tuple(float(part) for part in text.split(','))
     except ValueError:
         found = ()
-    if not found or min(found) <= 0 or max(found) > 10:
+    if not found or not all(0 < scale <= 10 for scale in found):  # NaN is within no bounds
         raise argparse.ArgumentTypeError(
-            f'{text!r} is not numbers above 0 with commas between, such as 0.75,1,1.25')
+            f'{text!r} is not numbers above 0, 10 at most, with commas between, such as '
+            '0.75,1,1.25')
     return found
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may stand in the loss's part of a recipe."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, replace
+import math
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_plain_types_and_back():
     (LossConfig(lovasz=-1), 'loss.lovasz must be 0 or above'),
     (LossConfig(auxiliary=[0.4, -0.4]), 'loss.auxiliary must be 0 or above, not -0.4'),
     (LossConfig(auxiliary=-0.4), 'loss.auxiliary must be 0 or above, not -0.4'),
-    (LossConfig(enet_c=1.0), 'loss.enet_c must be above 1'),
+    (LossConfig(enet_c=1.0), 'loss.enet_c must be above 1, not 1.0'),
     (LossConfig(boundary=BoundaryConfig(weight=-1)), 'loss.boundary.weight must be 0 or above'),
     (LossConfig(boundary=BoundaryConfig(width=0)), 'loss.boundary.width must be 1 pixel or more'),
     (LossConfig(boundary=BoundaryConfig(size='half')), 'loss.boundary.size must be one of'),
@@ -51,3 +52,46 @@ def test_plain_types_and_back():
 def test_what_cannot_be_is_named(loss, words):
     with pytest.raises(SegnodeError, match=words):
         check(FitConfig(loss=loss))
+
+
+def floats(config, path=''):
+    """Yield the keys of all floats below a dataclass, tuples of them included."""
+    for field in fields(config):
+        value, name = getattr(config, field.name), f'{path}{field.name}'
+        if is_dataclass(value):
+            yield from floats(value, f'{name}.')
+        elif 'float' in str(field.type):
+            yield name
+
+
+def changed(config, path, value):
+    """Return the configuration with one value of another one."""
+    name, _, rest = path.partition('.')
+    if rest:
+        return replace(config, **{name: changed(getattr(config, name), rest, value)})
+    before = getattr(config, name)
+    if isinstance(before, tuple):
+        value = (*before[:-1], value)  # where min() would not see NaN
+    elif isinstance(before, list):
+        value = [value]
+    return replace(config, **{name: value})
+
+
+def test_the_floats_of_a_recipe_are_found():
+    assert {'mean', 'data.weights', 'data.scale', 'loss.auxiliary', 'loss.boundary.threshold',
+            'optim.bn_momentum', 'max_minutes'} <= set(floats(FitConfig()))
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize('name', list(floats(FitConfig())))
+def test_no_number_of_a_recipe_may_be_nan_or_infinite(name, value):
+    with pytest.raises(SegnodeError) as caught:
+        check(changed(FitConfig(), name, value))
+    assert str(caught.value).startswith(f'{name} must be '), caught.value
+    assert str(value) in str(caught.value)
+
+
+def test_each_auxiliary_weight_is_looked_at():
+    with pytest.raises(SegnodeError, match='^loss.auxiliary must be 0 or above, not nan'):
+        check(FitConfig(loss=LossConfig(auxiliary=[0.4, math.nan])))
+    check(FitConfig(loss=LossConfig(auxiliary=[])))
