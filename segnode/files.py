@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 import tempfile
 
+from segnode.errors import SegnodeError
+
 TEMPORARY_SUFFIX = '.tmp'
 
 
@@ -60,6 +62,25 @@ def replacing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written, before the work that it is to hold.
+
+    By trying, in its folder, which is made: permissions alone do not tell of a read-only disk. The
+    file itself is not touched.
+
+    Raises:
+        SegnodeError: it cannot, such as where it is a folder.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error
+
+
 def read_bytes(path: Path) -> bytes:
     """Return what a file holds.
 
@@ -75,3 +96,15 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write ``data`` to ``path``, whole or not at all."""
     with replacing(path, mode=mode) as temporary:
         temporary.write_bytes(data)
+
+
+def write_result(path: Path, data: str | bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all.
+
+    Raises:
+        SegnodeError: it cannot be written.
+    """
+    try:
+        write_bytes(path, data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from segnode.files import write_result
 from segnode.pictures import overlay_picture
 from training.check_data import SplitCheck
 from training.datasets.source import Source
@@ -24,6 +26,9 @@ def class_histogram(checks: Sequence[SplitCheck], path: Path) -> None:
     Args:
         checks: splits with the same classes; one bar for each.
         path: of the picture.
+
+    Raises:
+        SegnodeError: it cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -45,7 +50,9 @@ def class_histogram(checks: Sequence[SplitCheck], path: Path) -> None:
     pixels.legend(loc='lower right')
     for axes in (pixels, frames):
         axes.grid(axis='x', alpha=0.3)
-    figure.savefig(path, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110, format='png')
+    write_result(path, drawn.getvalue())
 
 
 def contact_sheet(source: Source, path: Path, count: int = 12) -> None:
@@ -55,6 +62,9 @@ def contact_sheet(source: Source, path: Path, count: int = 12) -> None:
         source: the split.
         path: of the picture.
         count: frames shown, at most.
+
+    Raises:
+        SegnodeError: it cannot be written.
     """
     height, width = TILE
     tiles = []
@@ -70,4 +80,4 @@ def contact_sheet(source: Source, path: Path, count: int = 12) -> None:
     while len(tiles) % COLUMNS:
         tiles.append(np.zeros((height, width, 3), np.uint8))
     rows = [np.concatenate(tiles[i:i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
-    cv2.imwrite(str(path), np.concatenate(rows))
+    write_result(path, cv2.imencode('.jpg', np.concatenate(rows))[1].tobytes())

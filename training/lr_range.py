@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, replace
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from segnode.errors import SegnodeError
+from segnode.files import check_writable, write_result
 from training.config import check, FitConfig
 from training.fit import build, make_trainer, placed, run
 from training.module import SegmentationModule
 from training.optimizers import optimizer, real_rate
 
+TABLE, PICTURE = 'lr_range.csv', 'lr_range.png'
 # Deviation of the Gaussian that smooths the losses: this part of the sweep, one step at least.
 SMOOTHING = 1 / 40
 # The smoothed loss has run away when it is so many times what it was at first ...
@@ -92,19 +95,22 @@ class Sweep:
                 'suggested_lr': self.suggested, 'steps': len(self.rates)}
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write ``lr_range.csv`` and ``lr_range.png``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        table = folder / 'lr_range.csv'
-        with open(table, 'w', newline='', encoding='utf-8') as file:
-            rows = csv.writer(file, lineterminator='\n')
-            rows.writerow(('lr', 'loss', 'smoothed'))
-            rows.writerows(zip(self.rates.tolist(), self.losses.tolist(), self.smooth.tolist()))
-        picture = folder / 'lr_range.png'
-        self.draw(picture)
-        return table, picture
+        """Write ``lr_range.csv`` and ``lr_range.png``.
 
-    def draw(self, path: Path) -> None:
-        """Draw loss over rate, with the findings, as a PNG."""
+        Raises:
+            SegnodeError: a file cannot be written.
+        """
+        check_folder(folder)
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator='\n')
+        rows.writerow(('lr', 'loss', 'smoothed'))
+        rows.writerows(zip(self.rates.tolist(), self.losses.tolist(), self.smooth.tolist()))
+        write_result(folder / TABLE, text.getvalue())
+        write_result(folder / PICTURE, self.drawn())
+        return folder / TABLE, folder / PICTURE
+
+    def drawn(self) -> bytes:
+        """Return loss over rate, with the findings, as a PNG."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 5), layout='constrained')
@@ -128,7 +134,19 @@ class Sweep:
         axes.set_ylabel('loss')
         axes.grid(alpha=0.3)
         axes.legend(loc='upper left')
-        figure.savefig(path, dpi=110)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=110, format='png')
+        return drawn.getvalue()
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure, before a sweep, that it can be written to a folder, which is made.
+
+    Raises:
+        SegnodeError: it cannot.
+    """
+    for name in (TABLE, PICTURE):
+        check_writable(folder / name)
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:

@@ -133,12 +133,26 @@ def test_coarse_labels_lie_where_the_fine_ones_do(tmp_path, capsys):
     assert report['splits'][0]['pixels']['road'] == 16
 
 
-def test_a_folder_that_cannot_be_written_to(camvid, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_to(camvid, tmp_path, capsys, monkeypatch):
     (tmp_path / 'file').write_text('')
-    assert main(['check-data', 'camvid', '--root', str(camvid), '--out',
-                 str(tmp_path / 'file' / 'o')]) == 1
-    error = capsys.readouterr().err
-    assert 'cannot be written to' in error and len(error.splitlines()) == 1
+    (tmp_path / 'taken' / 'report.json').mkdir(parents=True)
+    monkeypatch.setattr('training.check_data.check_split', lambda *_, **__: pytest.fail('read'))
+    for out in ('file/o', 'file', 'taken'):
+        assert main(['check-data', 'camvid', '--root', str(camvid), '--out',
+                     str(tmp_path / out)]) == 1
+        error = capsys.readouterr().err
+        assert f'{out}/report.json cannot be written: ' in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize('name', ['classes_camvid.png', 'camvid_val.jpg'])
+def test_a_picture_that_cannot_be_written(name, camvid, tmp_path, capsys):
+    """The report is there all the same."""
+    out = tmp_path / 'out'
+    (out / name).mkdir(parents=True)
+    assert main(['check-data', 'camvid:val', '--root', str(camvid), '--out', str(out)]) == 1
+    told = capsys.readouterr()
+    assert f'{out / name} cannot be written: ' in told.err and len(told.err.splitlines()) == 1
+    assert json.loads((out / 'report.json').read_text())['splits'][0]['images'] == 3
 
 
 def test_quick_decodes_nothing(camvid, tmp_path, capsys):

@@ -3,6 +3,7 @@
 """The sweep's findings on losses that are known, and the command's files."""
 
 import csv
+import errno
 import json
 import math
 
@@ -14,6 +15,7 @@ torch = pytest.importorskip('torch')
 pytest.importorskip('pytorch_lightning')
 
 from segnode.errors import SegnodeError  # noqa: E402
+from training.cli import main  # noqa: E402
 from training.config import FitConfig  # noqa: E402
 from training.lr_range import lr_range, smoothed, Sweep  # noqa: E402
 
@@ -82,3 +84,28 @@ def test_files(tmp_path):
 def test_what_is_no_sweep(values):
     with pytest.raises(SegnodeError, match='A sweep'):
         lr_range(FitConfig(), *values)
+
+
+@pytest.mark.parametrize('place', ['file/a', 'file', 'taken'])
+def test_where_a_sweep_cannot_be_written_it_is_not_begun(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('training.lr_range.lr_range', lambda *_: pytest.fail('it was begun'))
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'taken/lr_range.png').mkdir(parents=True)
+    assert main(['lr-range', '--to', str(tmp_path / place)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {tmp_path / place}') and 'cannot be written: ' in error
+    assert len(error.splitlines()) == 1
+    assert sorted(p.name for p in tmp_path.rglob('*')) == ['file', 'lr_range.png', 'taken']
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_and_the_old_table_stays(tmp_path, monkeypatch):
+    (tmp_path / 'lr_range.csv').write_text('old')
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('segnode.files.os.replace', full)
+    with pytest.raises(SegnodeError, match=r'lr_range\.csv cannot be written: No space left'):
+        sweep(valley()).write(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ['lr_range.csv']
+    assert (tmp_path / 'lr_range.csv').read_text() == 'old'

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from segnode.errors import SegnodeError
+from segnode.files import check_writable, write_result
 from training.commands.arguments import add_root, read_roots
 
 if TYPE_CHECKING:
@@ -38,11 +39,7 @@ def main(argv: list[str]) -> int:
     from training.datasets.registry import dataset
 
     roots = read_roots(given.root, given.data)
-    try:  # before minutes of reading
-        given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SegnodeError(
-            f'{given.out} cannot be written to: {error.strerror or error} (--out).') from error
+    check_writable(given.out / 'report.json')  # before minutes of reading
     checks, pools = [], []
     for spec in given.data:
         name, _, split = spec.partition(':')
@@ -59,7 +56,7 @@ def main(argv: list[str]) -> int:
             print(_text(check))
         for sentence in shared:
             print(f'OVERLAP: {sentence}')
-    (given.out / 'report.json').write_text(json.dumps(report, indent=1))
+    write_result(given.out / 'report.json', json.dumps(report, indent=1))
     written = [given.out / 'report.json']
     if not given.quick:
         written += _pictures(checks, pools, given.out)

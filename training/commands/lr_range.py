@@ -24,13 +24,15 @@ def main(argv: list[str]) -> int:
     from training.config import check
 
     check(config)
-    from training.lr_range import lr_range
+    from training.lr_range import check_folder, lr_range
     from training.processes import rank
 
+    folder = Path(options['to'] or Path(config.out) / f'{config.name}-lr-range')
+    if rank() == 0:
+        check_folder(folder)
     sweep = lr_range(config, options['start_lr'], options['end_lr'], options['steps'])
     if rank() != 0:
         return 0
-    folder = Path(options['to'] or Path(config.out) / f'{config.name}-lr-range')
     written = sweep.write(folder)
     if options['json']:
         print(json.dumps({**sweep.to_dict(), 'written': [str(path) for path in written]}))
