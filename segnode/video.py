@@ -67,6 +67,9 @@ class VideoWriter:
     Args:
         path: of the file, ``*.mp4``.
         rate: frames per second.
+
+    Raises:
+        SegnodeError: at the end of the block, the file cannot take its place; its draft stays.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -107,5 +110,11 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
         if error is None and self._draft.exists():
-            os.replace(self._draft, self.path)
+            try:
+                os.replace(self._draft, self.path)
+            except OSError as reason:
+                raise SegnodeError(
+                    f'{self.path} cannot be written: {reason.strerror or reason}; the video is '
+                    f'{self._draft}'
+                ) from reason
         self._draft.unlink(missing_ok=True)

@@ -173,6 +173,37 @@ def test_videos_of_odd_sizes_and_broken_off(tmp_path: Path) -> None:
         writer.write(frame)
 
 
+@pytest.mark.parametrize('taken', ['a_labels', 'a_overlay.mp4'])
+def test_a_video_is_not_begun_where_it_cannot_be_written(
+    taken: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip('torch')
+    write_video(tmp_path / 'a.avi', small_model.frames(2, (64, 96)))
+    out = tmp_path / 'out'
+    if taken == 'a_labels':
+        out.mkdir()
+        (out / taken).write_text('mine')
+    else:
+        (out / taken).mkdir(parents=True)
+    monkeypatch.setattr('segnode.segmenter.Segmenter.segment',
+                        lambda *_: pytest.fail('the video was begun'))
+    assert main(['predict', '--model', f'{small_model.stem()}.onnx', '--out', str(out), '--save',
+                 'overlay,labels', str(tmp_path / 'a.avi')]) == 1
+    reason = (f'a_labels/000000.png cannot be written: {out}/a_labels is not a folder'
+              if taken == 'a_labels' else 'a_overlay.mp4 cannot be written: it is a folder')
+    assert capsys.readouterr().err.splitlines()[-1] == f'error: {out}/{reason}'
+    assert [p.name for p in out.iterdir()] == [taken]
+
+
+def test_a_video_whose_place_is_taken_meanwhile_stays_as_a_draft(tmp_path: Path) -> None:
+    path, draft = tmp_path / 'a.mp4', tmp_path / '.a.draft.mp4'
+    with (pytest.raises(SegnodeError, match=rf'a\.mp4 cannot be written: .*the video is {draft}'),
+          VideoWriter(path, 10.0) as writer):
+        writer.write(np.zeros((32, 48, 3), np.uint8))
+        path.mkdir()
+    assert len(list(VideoReader(draft))) == 1
+
+
 def test_kinds_of_pictures(tmp_path: Path, capsys: Any) -> None:
     for given in ('depth', 'labels,', 'labels overlay'):
         with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segnode.errors import SegnodeError
-from segnode.files import replacing
+from segnode.files import check_writable, replacing
 from segnode.labels import IGNORE, LabelSet, load_label_set
 from training.datasets.base import read_ids, read_image
 from training.datasets.registry import dataset
@@ -150,6 +150,8 @@ def submit(
     target = out or server.folder(folder)
     wanted = {key: target / server.name(key) for key in sorted(images)}
     _check_folder(target, set(wanted.values()))
+    if archive:
+        check_writable(_archive(target))  # before all the images
     table = server.table(classes)
     keys = list(wanted)
     bar = tqdm(zip(keys, _read_ahead([images[key] for key in keys])), total=len(keys), desc=spec,
@@ -229,10 +231,24 @@ def _read_ahead(paths: list[Path]) -> Iterator[np.ndarray]:
 
 
 def _pack(folder: Path, paths: list[Path]) -> Path:
-    """Write FOLDER.zip with the files, by their names alone."""
-    folder = folder.resolve()
-    archive = folder.with_name(f'{folder.name}.zip')
-    with replacing(archive) as temporary, zipfile.ZipFile(temporary, 'w') as packed:
-        for path in sorted(paths):
-            packed.write(path, path.name)  # PNG does not shrink any further
+    """Write FOLDER.zip with the files, by their names alone.
+
+    Raises:
+        SegnodeError: it cannot be written; the files are there.
+    """
+    archive = _archive(folder)
+    try:
+        with replacing(archive) as temporary, zipfile.ZipFile(temporary, 'w') as packed:
+            for path in sorted(paths):
+                packed.write(path, path.name)  # PNG does not shrink any further
+    except OSError as error:
+        raise SegnodeError(
+            f'{archive} cannot be written: {error.strerror or error}; its {len(paths)} files are '
+            f'in {folder}.'
+        ) from error
     return archive
+
+
+def _archive(folder: Path) -> Path:
+    folder = folder.resolve()
+    return folder.with_name(f'{folder.name}.zip')

@@ -202,12 +202,13 @@ def _video(frame: Frame, segmenter: Segmenter, options: argparse.Namespace) -> d
     size: list[int] = []
     number = 0
     progress = Progress(frame.video.name, reader.count, options.json)
-    with VideoFiles(options.out, frame.name, reader.rate) as files:
+    saves = options.save or VIDEO_SAVES
+    with VideoFiles(options.out, frame.name, reader.rate, saves) as files:
         for image in reader:
             found = segmenter.segment(image)
             files.add(pictures(
-                image, found, None, segmenter.label_set, saves=options.save or VIDEO_SAVES,
-                alpha=options.alpha, measure=options.uncertainty or 'entropy',
+                image, found, None, segmenter.label_set, saves=saves, alpha=options.alpha,
+                measure=options.uncertainty or 'entropy',
             ))
             counts = counts + _counts(found.labels)
             for stage, value in found.timing.items():

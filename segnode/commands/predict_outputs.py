@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from segnode.errors import SegnodeError
+from segnode.files import check_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,16 +96,23 @@ class VideoFiles(contextlib.ExitStack):
         folder: to write to.
         name: of the video.
         rate: frames per second.
+        kinds: of the pictures that may come, of ``SAVES``.
 
     Attributes:
         paths: of what is written, by kind.
+
+    Raises:
+        SegnodeError: what one of them is to be written to cannot be.
     """
 
-    def __init__(self, folder: Path, name: str, rate: float) -> None:
+    def __init__(self, folder: Path, name: str, rate: float, kinds: Collection[str]) -> None:
         super().__init__()
         self.folder, self.name, self.rate = folder, name, rate
         self.paths: dict[str, Path] = {}
         self._frames = 0
+        for kind in kinds:  # now, for a video may take hours
+            path = self._path(kind)
+            check_writable(path / '000000.png' if kind == 'labels' else path)
 
     def add(self, made: dict[str, np.ndarray]) -> None:
         """Write the pictures of the next frame.
@@ -115,21 +123,20 @@ class VideoFiles(contextlib.ExitStack):
         from segnode.video import VideoWriter
 
         if not self._frames:
-            self.paths = {
-                kind: self.folder / f'{self.name}_{kind}{"" if kind == "labels" else ".mp4"}'
-                for kind in made
-            }
+            self.paths = {kind: self._path(kind) for kind in made}
             self._writers = {
                 kind: self.enter_context(VideoWriter(path, self.rate))
                 for kind, path in self.paths.items() if kind != 'labels'
             }
         for kind, picture in made.items():
             if kind == 'labels':
-                self.paths[kind].mkdir(exist_ok=True)
                 write_picture(self.paths[kind] / f'{self._frames:06}.png', picture)
             else:
                 self._writers[kind].write(picture)
         self._frames += 1
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / f'{self.name}_{kind}{"" if kind == "labels" else ".mp4"}'
 
 
 class Progress:

@@ -120,6 +120,36 @@ def test_what_is_refused(tmp_path):
     refuse('holds 1 PNG files of something else, first: .*_other.png')
 
 
+def test_an_archive_that_cannot_be_written(tmp_path, monkeypatch):
+    image(tmp_path, 1)
+    out = tmp_path / 'out'
+
+    def refuse(says):
+        with pytest.raises(SegnodeError) as caught:
+            submit(says, 'cityscapes:test', str(tmp_path), partial=True, archive=True, out=out,
+                   progress=False)
+        return str(caught.value)
+
+    monkeypatch.setattr(Says, 'segment', lambda *_: pytest.fail('images were segmented'))
+    (tmp_path / 'out.zip').mkdir()
+    assert refuse(Says()) == f'{tmp_path}/out.zip cannot be written: it is a folder'
+    assert not out.exists()
+    monkeypatch.undo()
+    (tmp_path / 'out.zip').rmdir()
+
+    class Taken(Says):
+        """The archive's place is taken while it segments."""
+
+        def segment(self, bgr):
+            (tmp_path / 'out.zip').mkdir()
+            return super().segment(bgr)
+
+    told = refuse(Taken())
+    assert told.startswith(f'{tmp_path}/out.zip cannot be written: ')
+    assert told.endswith(f'; its 1 files are in {out}.')
+    assert [p.name for p in out.iterdir()] == ['ulm_000001_000019_labelIds.png']
+
+
 def test_the_check_finds_what_is_wrong(tmp_path):
     sizes = {tmp_path / f'{name}.png': (2, 3) for name in ('a', 'b')}
     good = np.uint8([[7, 8, 0], [33, 11, 7]])
