@@ -25,6 +25,7 @@ import time
 from typing import Any
 
 from benchmark.one_network import arguments, row, RUNTIMES
+from benchmark.row_text import outcome
 from segnode.available_memory import available_memory
 from segnode.benchmarking.machine import processor
 from segnode.commands.arguments import output_file
@@ -91,7 +92,7 @@ def measure(names: list[str], given: argparse.Namespace) -> dict[str, Any]:
         answer['rows'] += rows
         if given.json:
             given.json.write_text(json.dumps(answer, indent=1) + '\n')
-        shown = ', '.join(f'{r["size"]} {r["runtime"]} {_shown(r)}' for r in rows)
+        shown = ', '.join(f'{r["size"]} {r["runtime"]} {outcome(r)}' for r in rows)
         print(f'[{number}/{len(names)}] {name} ({time.monotonic() - start:.0f} s): {shown}',
               file=sys.stderr, flush=True)
     return answer
@@ -144,10 +145,6 @@ def _costs(name: str, size: str) -> dict[str, Any]:
     except SegnodeError:  # not a size of this network
         count = None
     return {'parameters': network_info(name).parameters_at_19, 'multiply_adds': count}
-
-
-def _shown(row: dict[str, Any]) -> str:
-    return f'{row["median_ms"]:.0f} ms' if row['median_ms'] is not None else f'- ({row["reason"]})'
 
 
 def table(answer: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmark.image_cdr import read_stamp, STAMP, stamp_bytes
 from benchmark.peers import answer_commands
+from benchmark.spinning import Spinner
 
 CAMERA_DEPTH, LISTENER_DEPTH = 10, 10
 MATCH_TIMEOUT = 20.0  # s for two processes to discover each other
@@ -92,7 +93,6 @@ class Listener:
         """Subscribe, and spin in a thread."""
         from diagnostic_msgs.msg import DiagnosticArray
         import rclpy
-        from rclpy.executors import SingleThreadedExecutor
         from rclpy.qos import QoSProfile
         from sensor_msgs.msg import Image
         from std_msgs.msg import Float32
@@ -108,11 +108,8 @@ class Listener:
             Float32, 'segmentation/latency/transport', self._receipt, profile)
         node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnostics, profile)
         self._node = node
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(node)
-        self._stop = False
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        self._spinner = Spinner(node)
+        self._spinner.start()
 
     def matched(self, timeout: float) -> dict[str, Any]:
         """Wait for the node's publishers."""
@@ -159,12 +156,7 @@ class Listener:
 
     def close(self) -> None:
         """End the thread."""
-        self._stop = True
-        self._thread.join(5.0)
-
-    def _spin(self) -> None:
-        while not self._stop:
-            self._executor.spin_once(timeout_sec=0.2)
+        self._spinner.close()
 
     def _mask(self, cdr: bytes) -> None:
         now = time.time_ns()

@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmark.peers import node_command, PROFILE, started  # noqa: E402
+from benchmark.spinning import Spinner  # noqa: E402
+from segnode.commands.arguments import output_file, STDOUT  # noqa: E402
 
 HEIGHT, WIDTH = 1024, 2048
 BAR = 1.10  # most that the node may take, as a multiple of the bare call
@@ -54,7 +56,6 @@ class Bench:
 
     def __init__(self) -> None:
         import rclpy
-        from rclpy.executors import SingleThreadedExecutor
         from rclpy.qos import QoSProfile
         from sensor_msgs.msg import Image
         from std_msgs.msg import Float32
@@ -66,15 +67,8 @@ class Bench:
         self._total: float | None = None
         self.node.create_subscription(Image, 'segmentation/labels', self._mask, 5)
         self.node.create_subscription(Float32, 'segmentation/latency/total', self._latency, 5)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._stop = False
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        while not self._stop:
-            self._executor.spin_once(timeout_sec=0.2)
+        self._spinner = Spinner(self.node)
+        self._spinner.start()
 
     def _mask(self, _: Any) -> None:
         with self._news:
@@ -112,8 +106,7 @@ class Bench:
     def close(self) -> None:
         """End the thread and ROS."""
         import rclpy
-        self._stop = True
-        self._thread.join(5.0)
+        self._spinner.close()
         self.node.destroy_node()
         rclpy.try_shutdown()
 
@@ -204,7 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="of the network; 0 0 = the model's own")
     parser.add_argument('--frames', type=int, default=60)
     parser.add_argument('--allow-random-weights', action='store_true')
-    parser.add_argument('--json', metavar='FILE', help="write the result there; '-' = stdout")
+    parser.add_argument('--json', type=output_file, metavar='FILE',
+                        help="write the result there; '-' = stdout")
     options = parser.parse_args(arguments)
 
     from segnode.ros.private_domain import claimed_domain, local_environment
@@ -213,22 +207,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.update(local_environment(domain))
         os.environ.update(recommended_environment(PROFILE))
         result = measure(options)
+    told = sys.stderr if options.json == STDOUT else sys.stdout
     for label, name in (('bare Segmenter', 'bare_ms'), ('node, receipt to published', 'node_ms'),
                         ('round trip to a subscriber', 'round_trip_ms')):
         row = result[name]
         print(f'{label:28} median {row["median"]:8.2f} ms  p5 {row["p5"]:8.2f}  '
-              f'p95 {row["p95"]:8.2f}', file=sys.stderr if options.json == '-' else sys.stdout)
+              f'p95 {row["p95"]:8.2f}', file=told)
     passed = result['ratio_node'] <= BAR
     print(f'node / bare {result["ratio_node"]:.3f} (bar {BAR:.2f}: '
           f'{"met" if passed else "missed"}), round trip / bare '
           f'{result["ratio_round_trip"]:.3f}',
-          file=sys.stderr if options.json == '-' else sys.stdout)
+          file=told)
     if options.json:
         text = json.dumps(result, indent=2)
-        if options.json == '-':
+        if options.json == STDOUT:
             print(text)
         else:
-            Path(options.json).write_text(text + '\n')
+            options.json.write_text(text + '\n')
     return 0 if passed else 1
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.row_text import outcome
 from segnode.benchmarking.images import load_images
 from segnode.benchmarking.machine import processor
 from segnode.benchmarking.timing import labels, Run, take_turns
@@ -109,7 +110,7 @@ def measure(names: list[str], given: argparse.Namespace) -> dict[str, Any]:
         answer['rows'] += rows
         if given.json:
             given.json.write_text(json.dumps(answer, indent=1) + '\n')
-        shown = ', '.join(f'{r["runtime"]} {r["precision"]} {_shown(r)}' for r in rows)
+        shown = ', '.join(f'{r["runtime"]} {r["precision"]} {outcome(r)}' for r in rows)
         print(f'{name} ({time.monotonic() - start:.0f} s): {shown}', file=sys.stderr, flush=True)
     return answer
 
@@ -175,10 +176,6 @@ def in_int8(exported: Path, images: list[np.ndarray], path: Path) -> tuple[Path,
     path.write_bytes(with_metadata(
         made, {RECORD_KEY: record.to_json(), WEIGHTS_KEY: source.weights_sha256}))
     return path, len(found)
-
-
-def _shown(row: dict[str, Any]) -> str:
-    return f'{row["median_ms"]:.0f} ms' if row['median_ms'] is not None else f'- ({row["reason"]})'
 
 
 def table(answer: dict[str, Any]) -> str:

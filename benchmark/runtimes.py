@@ -26,7 +26,7 @@ import numpy as np
 from segnode.benchmarking.images import IMAGES, load_images
 from segnode.benchmarking.machine import processor
 from segnode.benchmarking.timing import eager, labels, Run, take_turns
-from segnode.commands.arguments import image_size
+from segnode.commands.arguments import image_size, output_file
 from segnode.dependencies import versions
 from segnode.errors import SegnodeError
 from segnode.model import Model
@@ -68,7 +68,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=int, default=THREADS)
     parser.add_argument('--images', type=Path,
                         help=f'folder of images, {IMAGES} of it are used (default: rendered)')
-    parser.add_argument('--json', type=Path, help='write the answer to this file too')
+    parser.add_argument('--json', type=output_file, help='write the answer to this file too')
     return parser
 
 

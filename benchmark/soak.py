@@ -31,7 +31,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from typing import Any
 
@@ -40,6 +39,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = ROOT / 'config' / 'fastdds.xml'
 sys.path.insert(0, str(ROOT))
+
+from benchmark.spinning import Spinner  # noqa: E402
+from segnode.commands.arguments import output_file, STDOUT  # noqa: E402
 
 SECONDS, RATE = 3600.0, 15.0
 SIZES = ((360, 480), (240, 320), (720, 1280), (97, 131))
@@ -116,7 +118,6 @@ class Driver:
 
     def __init__(self, run: Run, rate: float, event_every: float) -> None:
         import rclpy
-        from rclpy.executors import SingleThreadedExecutor
         rclpy.init()
         self.node = rclpy.create_node('soak')
         self._run, self._period, self._event_every = run, 1.0 / rate, event_every
@@ -129,10 +130,7 @@ class Driver:
         self._events = 0
         self._rest: Callable[[], None] = lambda: None
         self._replace_camera()
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._stop = False
-        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._spinner = Spinner(self.node)
 
     def start(self) -> None:
         """Subscribe to what stays, and begin to spin."""
@@ -140,7 +138,7 @@ class Driver:
         from sensor_msgs.msg import Image
         self.node.create_subscription(Image, 'segmentation/labels', self._mask, 10)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._diagnostics, 10)
-        self._thread.start()
+        self._spinner.start()
         deadline = time.monotonic() + START_TIMEOUT
         while not self._camera.get_subscription_count():
             if time.monotonic() > deadline:
@@ -150,8 +148,7 @@ class Driver:
     def close(self) -> None:
         """End the thread and ROS."""
         import rclpy
-        self._stop = True
-        self._thread.join(5.0)
+        self._spinner.close()
         self.node.destroy_node()
         rclpy.try_shutdown()
 
@@ -178,10 +175,6 @@ class Driver:
             next_image = max(next_image + self._period, now)
             time.sleep(max(0.0, next_image - time.monotonic()))
         self._run.seconds = time.monotonic() - begun
-
-    def _spin(self) -> None:
-        while not self._stop:
-            self._executor.spin_once(timeout_sec=0.2)
 
     def _mask(self, _: Any) -> None:
         self._run.masks += 1
@@ -392,7 +385,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--model', default='fsffnet')
     parser.add_argument('--runtime', default='auto')
     parser.add_argument('--threads', type=int, default=1, help='of the runtime; 0 = its choice')
-    parser.add_argument('--json', metavar='FILE', help="write the result there; '-' = stdout")
+    parser.add_argument('--json', type=output_file, metavar='FILE',
+                        help="write the result there; '-' = stdout")
     options = parser.parse_args(arguments)
 
     from segnode.ros.private_domain import claimed_domain, local_environment
@@ -401,7 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.update(local_environment(domain))
         os.environ.update(recommended_environment(PROFILE))
         result = report(soak(options), options)
-    told = sys.stderr if options.json == '-' else sys.stdout
+    told = sys.stderr if options.json == STDOUT else sys.stdout
     memory = result['memory_mb']
     print(f'{result["seconds"]:.0f} s, {result["images_sent"]} images sent '
           f'({result["broken_images_sent"]} broken), {result["masks_received"]} masks received',
@@ -420,10 +414,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
           file=told)
     if options.json:
         text = json.dumps(result, indent=1)
-        if options.json == '-':
+        if options.json == STDOUT:
             print(text)
         else:
-            Path(options.json).write_text(text + '\n')
+            options.json.write_text(text + '\n')
     return 0 if result['passed'] else 1
 
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import json
 import os
-from pathlib import Path
 import statistics
 import time
 from typing import Any
@@ -25,6 +24,7 @@ import torch
 from torch import nn
 
 from segnode.benchmarking.machine import processor
+from segnode.commands.arguments import output_file
 from segnode.dependencies import versions
 from segnode.host_memory import keep_freed_memory
 from training.depthwise import repair_dilated_depthwise
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--threads', type=int, default=0, help='of PyTorch; 0 = its own choice')
-    parser.add_argument('--json', type=Path, help='write the answer to this file too')
+    parser.add_argument('--json', type=output_file, help='write the answer to this file too')
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -35,7 +35,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from segnode.benchmarking.machine import processor
-from segnode.commands.arguments import image_size
+from segnode.commands.arguments import image_size, output_file
 from segnode.dependencies import versions
 from segnode.errors import SegnodeError
 from segnode.networks import zoo
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--steps', type=int, default=STEPS, help='steps that count in a turn')
     parser.add_argument('--seconds', type=float, default=2.0, help='that each feed runs alone')
     parser.add_argument('--threads', type=int, default=0, help='of PyTorch; 0 = its own choice')
-    parser.add_argument('--json', type=Path, help='write the answer to this file too')
+    parser.add_argument('--json', type=output_file, help='write the answer to this file too')
     options = parser.parse_args(argv)
     try:
         answer = measure(options)

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmark.peers import environment, PROFILE, started  # noqa: E402
+from segnode.commands.arguments import output_file, STDOUT  # noqa: E402
 from segnode.ros.private_domain import claimed_domain  # noqa: E402
 
 PROFILE_SIDES = ('neither', 'publisher', 'subscriber', 'both')
@@ -214,8 +215,8 @@ def argument_parser() -> argparse.ArgumentParser:
                         help='these rows only')
     parser.add_argument('--repeat', type=int, default=1, help='run all rows this many times (1)')
     parser.add_argument('--profile-file', type=Path, default=PROFILE, help='the Fast DDS profile')
-    parser.add_argument('--json', metavar='FILE', help="write the rows as JSON ('-': instead of "
-                                                       'the table)')
+    parser.add_argument('--json', type=output_file, metavar='FILE',
+                        help="write the rows as JSON ('-': instead of the table)")
     parser.add_argument('--role', choices=('publisher', 'subscriber'), help=argparse.SUPPRESS)
     return parser
 
@@ -244,12 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         'load_average': os.getloadavg()[0],
         'rows': rows,
     }
-    if options.json == '-':
+    if options.json == STDOUT:
         print(json.dumps(record, indent=2))
         return 0
     print(f'{record["what"]}\n\n{table(rows)}')
     if options.json:
-        Path(options.json).write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+        options.json.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
     return 0
 
 

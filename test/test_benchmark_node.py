@@ -8,17 +8,19 @@ from collections.abc import Callable
 import json
 from pathlib import Path
 import sys
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmark import null_network
+from benchmark import node_overhead, null_network
 from benchmark.image_cdr import parse_image, read_stamp, STAMP, stamp_bytes
 from benchmark.node_chain import Chain, Setup
 from benchmark.node_table import text
 from benchmark.node_trial import FASTEST, peak, SLOWEST, Trial
 from benchmark.peers import environment, node_command, Peer, started
+from benchmark.spinning import Spinner
 from processes import Process
 from segnode.errors import SegnodeError
 from segnode.ros.private_domain import claimed_domain
@@ -243,6 +245,26 @@ def test_a_peer_answers_and_ends(project: Path) -> None:
     assert process.returncode == 0, 'it did not end with its input'
 
 
+def test_a_node_is_spun_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    rclpy = pytest.importorskip('rclpy')
+    come = threading.Semaphore(0)
+    with claimed_domain() as domain:
+        context = rclpy.Context()
+        rclpy.init(context=context, domain_id=domain)
+        node = rclpy.create_node('spun', context=context)
+        threads: list[threading.Thread] = []
+        node.create_timer(0.01, lambda: (threads.append(threading.current_thread()),
+                                         come.release()))
+        spinner = Spinner(node)
+        assert not come.acquire(timeout=0.1), 'it had not been started'
+        spinner.start()
+        assert come.acquire(timeout=60) and come.acquire(timeout=60)
+        spinner.close()
+        assert threading.current_thread() not in threads and not threads[0].is_alive()
+        node.destroy_node()
+        context.try_shutdown()
+
+
 def test_one_stretch_of_images(tmp_path: Path) -> None:
     """Camera, node and listener for real: each image is in somebody's books."""
     pytest.importorskip('rclpy')
@@ -331,6 +353,15 @@ def test_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     file.write_text(json.dumps({**answer(), 'rows': []}))
     assert plot_node.main([str(file), str(picture)]) == 1
     assert 'nothing to draw' in capsys.readouterr().err
+
+
+def test_an_overhead_that_cannot_be_written_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
+        with pytest.raises(SystemExit) as ended:
+            node_overhead.main(['--json', str(file)])
+        assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_refusals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import json
 from pathlib import Path
 import subprocess
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from segnode.__main__ import main, VERBS
+from segnode.commands.arguments import output_file, STDOUT
 from segnode.commands.predict_inputs import unique_names
 import small_model
 
@@ -33,6 +36,27 @@ def pictures(tmp_path: Path) -> Path:
     for index, frame in enumerate(small_model.frames(2, (120, 200))):
         cv2.imwrite(str(folder / f'frame{index}.png'), frame)
     return folder
+
+
+def test_output_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'old').write_text('mine')
+    assert output_file(str(tmp_path / 'old')) == tmp_path / 'old'
+    assert output_file(str(tmp_path / 'new')) == tmp_path / 'new'
+    assert output_file('-') == STDOUT and output_file('/dev/null') == Path('/dev/null')
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [('old', 'mine')]
+    for wrong, words in ((tmp_path, 'is a folder'), (tmp_path / 'no' / 'a', 'there is no')):
+        with pytest.raises(argparse.ArgumentTypeError, match=words):
+            output_file(str(wrong))
+
+    def refused(**_: object) -> None:
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    monkeypatch.setattr('segnode.files.tempfile.TemporaryFile', refused)
+    with pytest.raises(argparse.ArgumentTypeError, match='new cannot be written: Permission den'):
+        output_file(str(tmp_path / 'new'))
+    monkeypatch.setattr('segnode.commands.arguments.os.access', lambda *_: False)
+    with pytest.raises(argparse.ArgumentTypeError, match='old cannot be written: it is read-only'):
+        output_file(str(tmp_path / 'old'))
 
 
 def test_usage(capsys: Any) -> None:

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 import re
 from typing import Any
 
 from segnode.errors import SegnodeError
+from segnode.files import check_writable
+
+STDOUT = Path('-')  # where an output file may be it
 
 
 def parser(verb: str, description: str) -> argparse.ArgumentParser:
@@ -35,6 +39,14 @@ def output_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f'{text} is a folder, not a file to write')
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f'{text} cannot be written: there is no {path.parent}')
+    if path.exists():  # such as /dev/stdout, in whose folder there may be no other file
+        if not os.access(path, os.W_OK):
+            raise argparse.ArgumentTypeError(f'{text} cannot be written: it is read-only')
+    elif path != STDOUT:
+        try:
+            check_writable(path)
+        except SegnodeError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
     return path
 
 
