@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float32, UInt32
 
 from segnode.errors import SegnodeError
+from segnode.files import check_writable, write_result
 from segnode.ros.image_codec import decode_image, DecodeError
 from segnode.ros.log_bridge import throttled
 from segnode.ros.own_parameters import declare_all, RECORDER
@@ -47,6 +48,9 @@ class RecorderNode(Node):
             self._album = Album(self._folder)
         except OSError as error:
             raise SegnodeError(f'cannot write to {self._folder}: {error}') from error
+        self._table, self._numbers = self._folder / 'table.txt', self._folder / 'run.json'
+        for file in (self._table, self._numbers):
+            check_writable(file)
         self._settle = own['settle']
         self._progress = own['progress']
         self._pairing = Pairing(tuple(PICTURES))
@@ -125,13 +129,18 @@ class RecorderNode(Node):
         self.finished = idle > self.report.patience(self._settle, believed)
 
     def close(self) -> None:
-        """Write pictures and table."""
-        files = self._album.close()
-        table, numbers = self._folder / 'table.txt', self._folder / 'run.json'
-        table.write_text(self.report.table())
-        numbers.write_text(json.dumps(self.report.to_dict(), indent=2) + '\n')
+        """Write table and pictures; the table is printed, too, whatever can be written.
+
+        Raises:
+            SegnodeError: a file cannot be written, such as on a full disk.
+        """
         print(f'\n{self.report.table()}', flush=True)
-        print('written: ' + ', '.join(map(str, [*files, table, numbers])), flush=True)
+        try:
+            write_result(self._table, self.report.table())
+            write_result(self._numbers, json.dumps(self.report.to_dict(), indent=2) + '\n')
+        finally:
+            files = self._album.close()
+        print('written: ' + ', '.join(map(str, [*files, self._table, self._numbers])), flush=True)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ import statistics
 import cv2
 import numpy as np
 
+from segnode.files import write_result
 from segnode.fitting import at_size
 
 PANEL_WIDTH = 640  # pixels; wider images are shrunk to it
@@ -112,7 +113,11 @@ class Album:
             self._open()
 
     def close(self) -> list[Path]:
-        """Finish the files and return those that there are, the video first."""
+        """Finish the files and return those that there are, the video first.
+
+        Raises:
+            SegnodeError: the strip cannot be written.
+        """
         if self._writer is None and self._waiting:
             self._open()
         if self._writer is not None:
@@ -122,7 +127,7 @@ class Album:
             video.unlink()  # this OpenCV has no working codec: the strip must do
         picture = self._strip.picture()
         if picture is not None:
-            cv2.imwrite(str(self._folder / STRIP_NAME), picture)
+            write_result(self._folder / STRIP_NAME, cv2.imencode('.png', picture)[1].tobytes())
         return [path for path in (video, self._folder / STRIP_NAME) if path.exists()]
 
     def _open(self) -> None:

@@ -198,3 +198,27 @@ def test_simulated_time_without_a_clock_does_not_stop_it(start, tmp_path, topics
     process = recorder(start, tmp_path, 'use_sim_time:=true', 'settle:=0.5')
     topics['player/end'].publish(UInt32(data=0))
     assert process.wait() == 0, process.output
+
+
+@pytest.mark.parametrize('name', ['table.txt', 'run.json'])
+def test_a_place_that_is_taken_is_told_at_the_start(name, start, tmp_path):
+    pytest.importorskip('rclpy')
+    (tmp_path / name).mkdir()
+    process = recorder(start, tmp_path)
+    assert process.wait() == 1, process.output
+    assert f'error: {tmp_path / name} cannot be written: it is a folder' in process.output
+    assert 'Traceback' not in process.output and 'recording to' not in process.output
+
+
+def test_what_cannot_be_written_at_the_end_is_told_and_the_rest_is_there(
+        start, tmp_path, topics):
+    from std_msgs.msg import UInt32
+    process = recorder(start, tmp_path, 'settle:=0.5')
+    process.wait_for('recording to')
+    (tmp_path / 'run.json').mkdir()
+    topics['player/end'].publish(UInt32(data=7))
+    assert process.wait() == 1, process.output
+    assert f'error: {tmp_path}/run.json cannot be written: ' in process.output
+    assert 'Traceback' not in process.output
+    table = (tmp_path / 'table.txt').read_text()
+    assert table and table in process.output

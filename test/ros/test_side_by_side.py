@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segnode.errors import SegnodeError
 from segnode.ros.run_report import RunReport
 from segnode.ros.side_by_side import Album, side_by_side, Strip
 
@@ -91,6 +92,16 @@ def test_album_without_a_working_codec_still_has_the_strip(tmp_path, monkeypatch
         album.add(index / 10, plain(1), plain(2), plain(3))
     assert [path.name for path in album.close()] == ['segmentation.png']
     assert not (tmp_path / 'segmentation.mp4').exists()
+
+
+def test_a_strip_that_cannot_be_written_is_told(tmp_path):
+    album = Album(tmp_path)
+    for index in range(6):
+        album.add(index / 10, plain(1), plain(2), plain(3))
+    (tmp_path / 'segmentation.png').mkdir()
+    with pytest.raises(SegnodeError, match=r'segmentation\.png cannot be written: '):
+        album.close()
+    assert cv2.VideoCapture(str(tmp_path / 'segmentation.mp4')).read()[0]  # it is whole
 
 
 def test_album_bears_a_camera_that_changes_its_size(tmp_path):
