@@ -62,6 +62,26 @@ def test_a_network_is_its_best_model(places: list[Path]) -> None:
     assert Model.load('fsffnet').name == 'fsffnet_a'
 
 
+def test_one_of_our_own_may_be_preferred(places: list[Path], monkeypatch) -> None:
+    """In our own folder alone: in the user's, the figures decide."""
+    monkeypatch.setattr(store, 'PREFERRED', {'fsffnet': 'fsffnet_liked', 'fanet': 'fsffnet_a'})
+    for folder in places[:2]:
+        _put(folder, 'fsffnet_better', 0.9)
+        _put(folder, 'fsffnet_liked', 0.4)
+    assert Model.load('fsffnet').name == 'fsffnet_liked'
+    (places[0] / 'fsffnet_liked.safetensors').write_bytes(b'')
+    assert Model.load('fsffnet').name == 'fsffnet_better'
+    (places[0] / 'fsffnet_liked.safetensors').unlink()
+    assert Model.load('fsffnet').name == 'fsffnet_better'
+    (places[0] / 'fsffnet_better.safetensors').unlink()
+    assert Model.load('fsffnet').safetensors_path == places[1] / 'fsffnet_better.safetensors'
+
+
+def test_what_is_preferred_is_there() -> None:
+    released = {path.stem for path in (Path(__file__).parents[1] / 'segnode/weights').iterdir()}
+    assert set(store.PREFERRED.values()) <= released
+
+
 def test_only_a_damaged_one(places: list[Path]) -> None:
     (places[0] / 'fsffnet_a.onnx').write_bytes(b'x')
     with pytest.raises(SegnodeError, match='fsffnet_a.onnx is not an ONNX file'):
