@@ -78,7 +78,10 @@ def check_writable(path: Path) -> None:
             if parent.exists() and not parent.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, f'{parent} is not a folder')
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        # Under the name that ``replacing`` would give it, which must not be too long.
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f'.{path.name}.', suffix=TEMPORARY_SUFFIX
+        ):
             pass
     except OSError as error:
         raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error
@@ -102,12 +105,12 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
 
 
 def write_result(path: Path, data: str | bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all.
+    """Write ``data`` to ``path``, or to what that links to, whole or not at all.
 
     Raises:
         SegnodeError: it cannot be written.
     """
     try:
-        write_bytes(path, data.encode() if isinstance(data, str) else data)
+        write_bytes(path.resolve(), data.encode() if isinstance(data, str) else data)
     except OSError as error:
         raise SegnodeError(f'{path} cannot be written: {error.strerror or error}') from error

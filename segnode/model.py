@@ -56,9 +56,9 @@ class Model:
 
         Args:
             name_or_path: path of either file or of their common stem; a released name such as
-                ``fsffnet_camvid``; a network such as ``fsffnet``, for its best released model;
-                or the YAML file of a network of somebody else, see ``segnode.custom_network``.
-                Names are looked up in ``segnode.store.folders()``.
+                ``fsffnet_camvid``; a network such as ``fsffnet``, for its preferred or best
+                released model; or the YAML file of a network of somebody else, see
+                ``segnode.custom_network``. Names are looked up in ``segnode.store.folders()``.
             allow_random_weights: where a network has no released model, build one that was never
                 trained (``record.training['random']`` is then true).
 

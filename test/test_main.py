@@ -44,14 +44,17 @@ def test_output_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert output_file(str(tmp_path / 'new')) == tmp_path / 'new'
     assert output_file('-') == STDOUT and output_file('/dev/null') == Path('/dev/null')
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [('old', 'mine')]
-    for wrong, words in ((tmp_path, 'is a folder'), (tmp_path / 'no' / 'a', 'there is no')):
+    for wrong, words in ((tmp_path, 'is a folder'), (tmp_path / 'no' / 'a', 'there is no'),
+                         (tmp_path / ('x' * 300), 'File name too long'),
+                         # Short enough itself, but not with what its draft has around it.
+                         (tmp_path / ('x' * 250), 'File name too long')):
         with pytest.raises(argparse.ArgumentTypeError, match=words):
             output_file(str(wrong))
 
     def refused(**_: object) -> None:
         raise PermissionError(errno.EACCES, 'Permission denied')
 
-    monkeypatch.setattr('segnode.files.tempfile.TemporaryFile', refused)
+    monkeypatch.setattr('segnode.files.tempfile.NamedTemporaryFile', refused)
     with pytest.raises(argparse.ArgumentTypeError, match='new cannot be written: Permission den'):
         output_file(str(tmp_path / 'new'))
     monkeypatch.setattr('segnode.commands.arguments.os.access', lambda *_: False)

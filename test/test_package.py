@@ -164,6 +164,18 @@ def test_tables_have_every_released_model(project, page):
     assert released and released <= set(rows), released - set(rows)
 
 
+@pytest.mark.parametrize('page', ['README.md', 'docs/networks.md'])
+def test_tables_have_the_measured_figures(project, page):
+    """Mean IoU and milliseconds of each released model are those of the file of figures."""
+    text = (project / page).read_text()
+    measured = json.loads((project / 'docs' / 'released_camvid.json').read_text())['rows']
+    for row in measured:
+        size = 'x'.join(map(str, row['input_size']))
+        line = re.search(rf'^\| `{row["model"]}`.*\| {size} \|.*$', text, re.M)
+        cells = [cell.strip() for cell in line[0].split('|')] if line else []
+        assert {f'{100 * row["miou"]:.2f}', f'{row["median_ms"]:.1f}'} <= set(cells), line
+
+
 @pytest.mark.parametrize('figures', ['released_camvid.json', 'conversions_camvid.json'])
 def test_figures_are_of_every_released_model(project, figures):
     released = {path.stem for path in (project / 'segnode' / 'weights').glob('*.onnx')}

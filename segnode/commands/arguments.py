@@ -35,18 +35,22 @@ def image_size(text: str) -> tuple[int, int]:
 def output_file(text: str) -> Path:
     """Read the path of a file to write, which is better refused before the work than behind it."""
     path = Path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f'{text} is a folder, not a file to write')
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f'{text} cannot be written: there is no {path.parent}')
-    if path.exists():  # such as /dev/stdout, in whose folder there may be no other file
-        if not os.access(path, os.W_OK):
-            raise argparse.ArgumentTypeError(f'{text} cannot be written: it is read-only')
-    elif path != STDOUT:
-        try:
+    try:
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f'{text} is a folder, not a file to write')
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(
+                f'{text} cannot be written: there is no {path.parent}')
+        if path.exists():  # such as /dev/stdout, in whose folder there may be no other file
+            if not os.access(path, os.W_OK):
+                raise argparse.ArgumentTypeError(f'{text} cannot be written: it is read-only')
+        elif path != STDOUT:
             check_writable(path)
-        except SegnodeError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+    except SegnodeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    except OSError as error:  # such as a name too long to ask about
+        raise argparse.ArgumentTypeError(
+            f'{text} cannot be written: {error.strerror or error}') from error
     return path
 
 

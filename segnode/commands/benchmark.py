@@ -14,6 +14,7 @@ import sys
 from segnode.commands.arguments import (
     add_runtime_options,
     image_size,
+    output_file,
     parser,
     print_json,
     runtime_options,
@@ -54,9 +55,9 @@ def main(argv: list[str], program: str = 'segnode') -> int:
                            help='images to run (default: rendered ones)')
     arguments.add_argument('--allow-random-weights', action='store_true',
                            help='take networks that nobody trained where there are no weights')
-    arguments.add_argument('--save', type=Path, metavar='FILE.json',
+    arguments.add_argument('--save', type=output_file, metavar='FILE.json',
                            help='write all figures and the facts of the machine')
-    arguments.add_argument('--plot', type=Path, metavar='FILE',
+    arguments.add_argument('--plot', type=output_file, metavar='FILE',
                            help='draw them, into a .png or .svg (needs matplotlib)')
     options = arguments.parse_args(argv)
 
@@ -64,15 +65,11 @@ def main(argv: list[str], program: str = 'segnode') -> int:
     from segnode.benchmarking.measure import measure
     from segnode.benchmarking.table import text
     from segnode.dependencies import require
-    from segnode.errors import SegnodeError
 
     logging.basicConfig(level=logging.WARNING, format='%(message)s')
     for module, wanted in (('matplotlib', options.plot), ('torch', options.limits)):
         if wanted:  # before anything is measured
             require(module, {'matplotlib': 'the plot', 'torch': '--limits'}[module])
-    for path in filter(None, (options.save, options.plot)):
-        if not path.resolve().parent.is_dir():
-            raise SegnodeError(f'there is no folder {path.resolve().parent}')
     chosen = [(EAGER, 'auto')] * options.eager
     chosen += list(itertools.product(options.runtime, options.precision))
     more = {name: value for name, value in runtime_options(options).items() if name != 'precision'}

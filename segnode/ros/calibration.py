@@ -32,11 +32,13 @@ def fitted(info: Any, size: tuple[int, int]) -> Any:
     y, x = size[0] / height, size[1] / width
     # What the mask covers, before binning: exactly, though the size need not be a multiple.
     tall, wide = size[0] * max(1, info.binning_y), size[1] * max(1, info.binning_x)
-    info.height = min(_MOST, round(info.height * y) if region.height else tall)
-    info.width = min(_MOST, round(info.width * x) if region.width else wide)
+    top, left = round(region.y_offset * y), round(region.x_offset * x)
+    # Rounding must not let the region end outside of the image.
+    info.height = min(_MOST, max(round(info.height * y), top + tall) if region.height else tall)
+    info.width = min(_MOST, max(round(info.width * x), left + wide) if region.width else wide)
     info.roi = copy.copy(region)
     for name, value in (
-        ('x_offset', round(region.x_offset * x)), ('y_offset', round(region.y_offset * y)),
+        ('x_offset', left), ('y_offset', top),
         ('width', region.width and wide), ('height', region.height and tall),
     ):
         setattr(info.roi, name, min(_MOST, value))

@@ -135,12 +135,25 @@ class RecorderNode(Node):
             SegnodeError: a file cannot be written, such as on a full disk.
         """
         print(f'\n{self.report.table()}', flush=True)
-        try:
-            write_result(self._table, self.report.table())
-            write_result(self._numbers, json.dumps(self.report.to_dict(), indent=2) + '\n')
-        finally:
-            files = self._album.close()
-        print('written: ' + ', '.join(map(str, [*files, self._table, self._numbers])), flush=True)
+        written: list[Path] = []
+        failure: SegnodeError | None = None
+        for write in (self._album.close, self._write_table, self._write_numbers):
+            try:
+                written += write()
+            except SegnodeError as error:  # what comes after it may still find room
+                failure = failure or error
+        if written:
+            print('written: ' + ', '.join(map(str, written)), flush=True)
+        if failure is not None:
+            raise failure
+
+    def _write_table(self) -> list[Path]:
+        write_result(self._table, self.report.table())
+        return [self._table]
+
+    def _write_numbers(self) -> list[Path]:
+        write_result(self._numbers, json.dumps(self.report.to_dict(), indent=2) + '\n')
+        return [self._numbers]
 
 
 def main(args: list[str] | None = None) -> int:

@@ -298,7 +298,12 @@ def _no_room(error: BaseException | None) -> str:
 def abandon_drafts() -> None:
     """Delete what this process has half-made; for one that ends without waiting for the rest."""
     for folder in tuple(_own_drafts):
-        shutil.rmtree(folder, ignore_errors=True)
+        # Another name first: a thread that still writes makes no new file in it meanwhile.
+        aside = f'{folder.removesuffix(TEMPORARY_SUFFIX)}-left{TEMPORARY_SUFFIX}'
+        with contextlib.suppress(OSError):
+            os.replace(folder, aside)
+        for left in (aside, folder):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def entries() -> list[CacheEntry]:

@@ -100,8 +100,11 @@ def test_refusals(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) 
     for wrong in (['--runtime', 'tflite'], ['--frames', '0'], ['--input-size', 'big']):
         with pytest.raises(SystemExit):
             main(['benchmark', *wrong])
-    assert main(['benchmark', '--save', str(tmp_path / 'nowhere' / 'a.json')]) == 1
-    assert 'there is no folder' in capsys.readouterr().err
+    for option in ('--save', '--plot'):
+        for path, why in ((tmp_path / 'nowhere' / 'a.png', 'there is no'), (tmp_path, 'a folder')):
+            with pytest.raises(SystemExit):
+                main(['benchmark', option, str(path)])
+            assert why in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
     assert main(['benchmark', '--plot', 'x.png']) == 1
     assert 'the plot needs matplotlib' in capsys.readouterr().err

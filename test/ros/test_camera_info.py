@@ -98,6 +98,17 @@ def test_binning_that_leaves_a_remainder(
     assert scaled.k[0] == pytest.approx(500 * size[1] / seen)
 
 
+def test_rounding_leaves_the_region_inside() -> None:
+    """Offset 3 and size 6 of 9, at half the size: 1.5 and 4.5 must not become 2 + 3 of 4."""
+    info = calibration(width=9, height=9, roi=RegionOfInterest(
+        x_offset=3, y_offset=3, width=6, height=6))
+    scaled = fitted(info, (3, 3))
+    roi = scaled.roi
+    assert (roi.height, roi.width) == (3, 3)
+    assert roi.y_offset + roi.height <= scaled.height
+    assert roi.x_offset + roi.width <= scaled.width
+
+
 def test_an_uncalibrated_camera_stays_uncalibrated() -> None:
     """A zero matrix says that nothing is known; scaled centres would say something else."""
     scaled = fitted(CameraInfo(height=480, width=640), (240, 320))

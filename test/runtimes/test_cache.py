@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import Any
 
@@ -123,6 +125,37 @@ def test_drafts_are_abandoned_when_a_process_ends_abruptly(folder: Path) -> None
     assert list(folder.iterdir()) == [others]
     cache.abandon_drafts()
     assert others.is_dir()
+
+
+def test_a_thread_that_still_writes_leaves_nothing(folder: Path) -> None:
+    """It makes one file after the other while the folder is deleted."""
+    def make(path: Path) -> None:
+        done = threading.Event()
+
+        def pour() -> None:
+            number = 0
+            while not done.is_set():
+                number += 1
+                with contextlib.suppress(OSError):
+                    (path.parent / f'{number}.onnx').write_bytes(b'half')
+
+        writers = [threading.Thread(target=pour) for _ in range(3)]
+        for writer in writers:
+            writer.start()
+        time.sleep(0.05)
+        cache.abandon_drafts()
+        time.sleep(0.05)
+        left.append([path for path in folder.rglob('*') if path.suffix != '.lock'])
+        done.set()
+        for writer in writers:
+            writer.join()
+        raise KeyboardInterrupt
+
+    left: list[list[Path]] = []
+    for index in range(10):
+        with pytest.raises(KeyboardInterrupt):
+            cache.cached(f'a{index}', '.onnx', {}, make)
+    assert left == [[]] * 10
 
 
 def test_entries_and_clear(folder: Path) -> None:

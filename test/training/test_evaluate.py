@@ -285,7 +285,8 @@ def test_bfloat16_of_openvino(town, capsys):
     (('--data', 'camvid:val', 'bdd100k:val', '--root', '/x'), 'Whose folder is /x?'),
     (('--data', 'camvid:val', '--root', 'camvd=/x'),
      '--root camvd=/x is of no use: camvid is what is asked for.'),
-    (('--report', '/nosuch/a.html'), 'There is no folder /nosuch'),
+    (('--report', '/nosuch/a.html'), '/nosuch/a.html cannot be written: there is no /nosuch'),
+    (('--data', 'camvid:val', '--root', '/x=y'), 'The camvid folder /x=y does not exist'),
 ])
 def test_wrong_command_lines(arguments, words, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -38,19 +39,20 @@ def read_roots(given: Sequence[str], data: Sequence[str]) -> dict[str, str]:
     Raises:
         SegnodeError: it is not clear whose folder one is, or nothing is asked of that dataset.
     """
-    from training.datasets.registry import dataset
+    from training.datasets.registry import DATASETS
 
     roots = {}
     asked = {spec.partition(':')[0] for spec in data}
+    shown = {DATASETS[name].images_of for name in asked if name in DATASETS}
     for text in given:
         name, sign, folder = text.partition('=')
-        if not sign:
+        if not sign or os.sep in name:
             if len(asked) != 1:
                 raise SegnodeError(f'Whose folder is {text}? Give --root DATASET={text}.')
             name, folder = *asked, text
-        if name not in asked and name not in {dataset(one).images_of for one in asked}:
-            raise SegnodeError(
-                f'--root {text} is of no use: {", ".join(sorted(asked))} is what is asked for.')
+        if name not in asked and name not in shown:
+            wanted = ', '.join(sorted(asked)) or 'no dataset'
+            raise SegnodeError(f'--root {text} is of no use: {wanted} is what is asked for.')
         roots[name] = folder
     return roots
 

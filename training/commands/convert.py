@@ -9,7 +9,7 @@ import json
 import logging
 from pathlib import Path
 
-from segnode.commands.arguments import fraction, image_size
+from segnode.commands.arguments import fraction, image_size, output_file
 from training.commands.arguments import add_root, count, read_roots, whole_number
 
 EPILOG = """
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> int:
                         'which compute in the types of the file (default %(default)s)')
     parser.add_argument('--threads', type=whole_number, default=0, metavar='N',
                         help='on the CPU; 0 = default')
-    parser.add_argument('--report', type=Path, action='append', default=[], metavar='FILE',
+    parser.add_argument('--report', type=output_file, action='append', default=[], metavar='FILE',
                         help='write the report as .json or .md; may be given several times')
     parser.add_argument('--json', action='store_true', help='print JSON')
     given = parser.parse_args(argv)
@@ -90,8 +90,6 @@ def main(argv: list[str]) -> int:
     for path in given.report:
         if path.suffix not in SUFFIXES:
             raise SegnodeError(f'a report is a {" or a ".join(SUFFIXES)} file, not {path.name}')
-        if not path.resolve().parent.is_dir():
-            raise SegnodeError(f'there is no folder {path.resolve().parent}')
     find_target(given.target, given.precision)
     model = Model.load(given.model)
     labels = model.record.label_set

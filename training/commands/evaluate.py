@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from segnode.commands.arguments import output_file
 from training.commands.arguments import add_inference, add_root, count, read_inference, read_roots
 
 EPILOG = """
@@ -47,17 +48,14 @@ def main(argv: list[str]) -> int:
                         'are enlarged and compared with the whole truth (default %(default)s)')
     out = parser.add_argument_group('results')
     out.add_argument('--json', action='store_true', help='print JSON')
-    out.add_argument('--report', type=Path, metavar='FILE.html',
+    out.add_argument('--report', type=output_file, metavar='FILE.html',
                      help='write a page with all figures and the best and worst frames')
     out.add_argument('--save', type=Path, metavar='FOLDER',
                      help='write what the model says, train ids, as DATASET/KEY.png')
     given = parser.parse_args(argv)
-    from segnode.errors import SegnodeError
     from training.evaluate import evenly
     from training.evaluate_parallel import evaluate_parallel, Task
 
-    if given.report and not given.report.resolve().parent.is_dir():
-        raise SegnodeError(f'There is no folder {given.report.resolve().parent}.')
     data = [_spec(text, given.split) for text in given.data]
     inference = replace(read_inference(given), labels_at=given.labels_at)
     if given.processes > 1 and not inference.threads:
