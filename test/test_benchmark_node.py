@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import node_overhead, null_network
+from benchmark import null_network
 from benchmark.image_cdr import parse_image, read_stamp, STAMP, stamp_bytes
 from benchmark.node_chain import Chain, Setup
 from benchmark.node_table import text
@@ -353,15 +353,6 @@ def test_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     file.write_text(json.dumps({**answer(), 'rows': []}))
     assert plot_node.main([str(file), str(picture)]) == 1
     assert 'nothing to draw' in capsys.readouterr().err
-
-
-def test_an_overhead_that_cannot_be_written_is_refused_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
-        with pytest.raises(SystemExit) as ended:
-            node_overhead.main(['--json', str(file)])
-        assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_refusals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 pytest.importorskip('tqdm')
 
-from benchmark import precisions, runtimes
+from benchmark import precisions
 from benchmark.row_text import outcome
 from segnode.dependencies import installed
 
@@ -41,15 +41,6 @@ def test_as_a_user_types_it(tmp_path: Path, capsys: Any, monkeypatch: pytest.Mon
             assert 0 < row['best_ms'] <= row['median_ms'] < 60_000
     told = capsys.readouterr().out
     assert '| `onnx` fp32 | `onnx` int8 | `openvino` fp32 |' in told and '| `contextnet` |' in told
-
-
-def test_a_result_of_the_runtimes_that_cannot_be_written_is_refused_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
-        with pytest.raises(SystemExit) as ended:
-            runtimes.main(['--json', str(file)])
-        assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_what_is_shown_of_a_row() -> None:

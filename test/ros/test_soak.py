@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from benchmark import soak
 from benchmark.soak import MOST_MB, MOST_MB_SHORT, report, Run, Sample
 import faulty_model
 from processes import Process
@@ -78,15 +77,6 @@ def test_files_and_threads_may_not_grow() -> None:
     run = run_of(100, lambda s: 300.0)
     run.samples[-1].threads += 10
     assert not report(run, OPTIONS)['passed']
-
-
-def test_a_result_that_cannot_be_written_is_refused_at_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
-        with pytest.raises(SystemExit) as ended:
-            soak.main(['--json', str(file)])
-        assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 @pytest.mark.slow

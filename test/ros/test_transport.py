@@ -15,7 +15,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmark import transport
 from segnode.errors import SegnodeError
 from segnode.ros.transport import (
     check_shared_memory,
@@ -323,13 +322,6 @@ def benchmark(*arguments):
         capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)['rows']
-
-
-def test_a_result_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):
-    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
-        with pytest.raises(SystemExit) as ended:
-            transport.main(['--json', str(file)])
-        assert ended.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_benchmark_of_small_frames():

@@ -175,6 +175,6 @@ def test_wrong_command_lines(tmp_path, capsys):
         (['camvid', '--root', str(tmp_path)], 'No CamVid split "train"'),
         (['camvid', 'bdd100k', '--root', str(tmp_path)], 'Whose folder is'),
     ):
-        assert main(['check-data', *arguments]) == 1
+        assert main(['check-data', *arguments, '--out', str(tmp_path / 'out')]) == 1
         error = capsys.readouterr().err
         assert words in error and len(error.splitlines()) == 1

@@ -30,13 +30,6 @@ def test_both_ways_are_timed(tmp_path, capsys, monkeypatch):
     assert '| 1 x 768 channels, 32x40 | 3x3 | 2 | 1 |' in capsys.readouterr().out
 
 
-def test_a_result_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):
-    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
-        with pytest.raises(SystemExit) as ended:
-            training_convolutions.main(['--json', str(file)])
-        assert ended.value.code == 2 and words in capsys.readouterr().err
-
-
 def test_medians_of_rounds_without_the_first(monkeypatch):
     seconds = iter([99.0, 99.0, 4.0, 1.0, 6.0, 2.0, 10.0, 2.0])
     monkeypatch.setattr(training_convolutions, 'pass_ms', lambda layer, x: next(seconds))

@@ -19,13 +19,6 @@ def test_ratios_are_those_of_each_round():
         'of_constant_by_processor': 0.75, 'of_constant_by_processor_range': [0.5, 1.0]}
 
 
-def test_a_result_that_cannot_be_written_is_refused_at_once(tmp_path, capsys):
-    for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
-        with pytest.raises(SystemExit) as ended:
-            training_throughput.main(['--json', str(file)])
-        assert ended.value.code == 2 and words in capsys.readouterr().err
-
-
 def test_every_feed_is_timed_beside_constant_tensors(rendered_camvid, monkeypatch, tmp_path,
                                                      capsys):
     monkeypatch.setenv('CAMVID_DATASET', str(rendered_camvid))

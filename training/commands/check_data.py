@@ -39,16 +39,17 @@ def main(argv: list[str]) -> int:
     from training.datasets.registry import dataset
 
     roots = read_roots(given.root, given.data)
-    check_writable(given.out / 'report.json')  # before minutes of reading
-    checks, pools = [], []
+    pools = []
     for spec in given.data:
         name, _, split = spec.partition(':')
         found = dataset(name)
         folder = found.folder(roots.get(name) or roots.get(found.images_of))
-        for each in [split] if split else _splits(name, folder):
-            check = check_split(found, folder, each, quick=given.quick, progress=not given.json)
-            checks.append(check)
-            pools.append((found, folder, each))
+        pools += [(found, folder, each) for each in ([split] if split else _splits(name, folder))]
+    check_writable(given.out / 'report.json')  # before minutes of reading
+    checks = [
+        check_split(found, folder, split, quick=given.quick, progress=not given.json)
+        for found, folder, split in pools
+    ]
     shared = overlaps(checks)
     report = {'splits': [check.to_dict() for check in checks], 'overlaps': shared}
     if not given.json:
