@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-NEED_TORCH = ('training_convolutions', 'training_throughput')
-OTHERS = ('conversions', 'networks', 'node_overhead', 'precisions', 'released_models', 'runtimes',
-          'soak', 'transport')
+NEEDS = {'conversions': 'tqdm', 'training_convolutions': 'torch', 'training_throughput': 'torch'}
+OTHERS = ('networks', 'node_overhead', 'precisions', 'released_models', 'runtimes', 'soak',
+          'transport')
 
 
-@pytest.mark.parametrize('name', [*NEED_TORCH, *OTHERS])
+@pytest.mark.parametrize('name', [*NEEDS, *OTHERS])
 def test_refused_at_once(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if name in NEED_TORCH:
-        pytest.importorskip('torch')
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     module = importlib.import_module(f'benchmark.{name}')
     for file, words in ((tmp_path / 'no' / 'a', 'there is no'), (tmp_path, 'is a folder')):
         with pytest.raises(SystemExit) as ended:
