@@ -46,6 +46,8 @@ class DataConfig:
             from those that the training data have, all alike: a frame that has it is shown, and
             the crop is centred on one of its pixels. 0 leaves all to chance.
         class_uniform_without: names of classes that are not drawn.
+        class_mix: probability that half of the classes of another frame of the batch, drawn at
+            random, are laid over a frame (ClassMix).
         flip: probability of a left-right flip.
         jitter: strength of the random brightness, contrast and saturation.
         hue: degrees by which colours are turned about the grey axis at most, either way.
@@ -76,6 +78,7 @@ class DataConfig:
     cat_max_ratio: float = 1.0
     class_uniform: float = 0.0
     class_uniform_without: list[str] = field(default_factory=list)
+    class_mix: float = 0.0
     flip: float = 0.5
     jitter: float = 0.3
     hue: float = 0.0

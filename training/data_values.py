@@ -43,8 +43,8 @@ def check_data_values(data: DataConfig) -> None:
             f'data.weights must be a number above 0 for each of {", ".join(given)}, not '
             f'{data.weights}.'
         )
-    for name, most in (('flip', 1), ('jitter', 1), ('class_uniform', 1), ('hue', 180),
-                       ('white_balance', 1), ('gamma', 9)):
+    for name, most in (('flip', 1), ('jitter', 1), ('class_uniform', 1), ('class_mix', 1),
+                       ('hue', 180), ('white_balance', 1), ('gamma', 9)):
         if not 0 <= getattr(data, name) <= most:
             raise SegnodeError(
                 f'data.{name} must be from 0 to {most}, not {getattr(data, name)}.'

@@ -19,6 +19,7 @@ from segnode.fitting import fit_image
 from segnode.networks import zoo
 from segnode.record import ModelRecord
 from segnode.runtimes.graph import DeployGraph
+from training.class_mix import mix_classes
 from training.config import FitConfig
 from training.depthwise import repair_dilated_depthwise
 from training.dilated import repair_dilated
@@ -122,6 +123,8 @@ class SegmentationModule(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         images, labels, *names = batch
+        if self.config.data.class_mix:
+            images, labels = mix_classes(images, labels, self.config.data.class_mix)
         try:
             outputs = self.outputs(images)
         except ValueError as error:

@@ -227,6 +227,7 @@ def test_frames_are_decoded_once_or_each_time():
     ({'white_balance': 1.5}, 'data.white_balance must be from 0 to 1, not 1.5'),
     ({'gamma': -0.1}, 'data.gamma must be from 0 to 9, not -0.1'),
     ({'class_uniform': 2.0}, 'data.class_uniform must be from 0 to 1'),
+    ({'class_mix': 1.5}, 'data.class_mix must be from 0 to 1, not 1.5'),
     ({'cat_max_ratio': 0.0}, 'data.cat_max_ratio must be above 0 and at most 1'),
     ({'weights': [1.0, 2.0]}, 'data.weights must be a number above 0 for each of camvid:train,'),
     ({'train': ['camvid:train', 'camvid:val'], 'weights': [1.0, float('nan')]},
