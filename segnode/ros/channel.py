@@ -11,6 +11,7 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.lifecycle import LifecycleNode
 
+from segnode.ros import node_parameters
 from segnode.ros.camera_info import CameraInfoRelay
 from segnode.ros.diagnostics import Camera
 from segnode.ros.health import Health
@@ -55,6 +56,7 @@ class Channel:
         self._silence = ('', 0.0)  # what was last said about a silent topic, and when
         self._input = ImageInput(
             node, f'{self._prefix}image', lambda frame: on_frame(self, frame),
+            needed=self._needs_images,
             transport=self._value('input_transport'),
             reliability=self._value('image_reliability'), group=group, mismatches=mismatches)
         self.camera_info = CameraInfoRelay(
@@ -131,9 +133,12 @@ class Channel:
     def watch(self, timeout: float) -> None:
         """Warn of a silent topic: at once, whenever the reason changes, every SILENCE_PERIOD.
 
+        While nobody needs images there is no silence; it begins anew when somebody does.
+
         Args:
             timeout: seconds without an image that are silence; 0 = none are.
         """
+        self.health.rest(self._input.resting)
         seconds = self.health.seconds_since_image
         if not 0 < timeout < seconds:
             self._silence = ('', 0.0)
@@ -156,6 +161,13 @@ class Channel:
             ('image reliability', self._input.reliability or 'not subscribed'),
             ('calibration', ('from ' if self.camera_info.known else 'none yet on ')
              + self.camera_info.topic)))
+
+    def _needs_images(self) -> bool:
+        if not self._value('lazy'):
+            return True
+        outputs = self.outputs
+        return outputs is not None and bool(
+            outputs.wanted(node_parameters.live_values(self._node)))
 
     def _value(self, name: str) -> Any:
         return self._node.get_parameter(name).value

@@ -170,6 +170,9 @@ def _together(healths: Sequence[Snapshot]) -> Iterator[tuple[bytes, str]]:
 
 def _alone(limits: Limits, health: Snapshot) -> Iterator[tuple[bytes, str]]:
     """Give what is to be said of a camera of an active node."""
+    if health.resting and health.seconds_on_frame <= STUCK:
+        yield OK, 'nobody subscribes: not subscribed to the images'
+        return
     yield from _problems(limits, health)
     if not _silent(limits, health):
         unwanted = health.recent_drops[UNWANTED] and not health.rate_out

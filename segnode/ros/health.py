@@ -62,10 +62,11 @@ class Snapshot:
     stages: dict[str, StageStatistics]
     end_to_end: StageStatistics | None  # stamp (where it is of this clock) to published
     outputs: dict[str, int]
-    image_age: float | None  # s since the newest image was taken; None without any image
+    image_age: float | None  # s since the newest was taken; None without any, and while resting
     seconds_since_image: float
     seconds_on_frame: float
     last_error: str
+    resting: bool = False  # no images are wanted, since nobody subscribes
 
     @property
     def loss_share(self) -> float:
@@ -122,18 +123,28 @@ class Health:
     def restart(self) -> None:
         """Begin anew: called when the node becomes active."""
         with self._lock:
-            self._since = self._clock()
-            self._last_image = self._since
+            self._begin_windows()
             self._received = self._published = 0
-            self._in, self._out = _Window(self._seconds), _Window(self._seconds)
-            self._stages = {name: _Window(self._seconds) for name in STAGES}
-            self._end_to_end = _Window(self._seconds)
             self._image_age = 0.0  # s, of the newest image when it came
             self._drops: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
-            self._recent = {cause: _Window(self._seconds) for cause in CAUSES}
             self._outputs: Counter[str] = Counter()
             self._frame_started: float | None = None
             self._last_error = ''
+            self._resting = False
+
+    def rest(self, resting: bool) -> None:
+        """Note whether no images are wanted: what is counted over time then begins anew."""
+        with self._lock:
+            self._resting = resting
+            if resting:
+                self._begin_windows()
+
+    def _begin_windows(self) -> None:
+        self._since = self._last_image = self._clock()
+        self._in, self._out = _Window(self._seconds), _Window(self._seconds)
+        self._stages = {name: _Window(self._seconds) for name in STAGES}
+        self._end_to_end = _Window(self._seconds)
+        self._recent = {cause: _Window(self._seconds) for cause in CAUSES}
 
     def image_received(self, age_ms: float | None = None) -> None:
         """Note a message on the image topic; `age_ms` is how old it was, where that is known."""
@@ -195,7 +206,8 @@ class Health:
                 recent_drops={cause: len(w.values(now)) for cause, w in self._recent.items()},
                 stages=stages, end_to_end=self._end_to_end.statistics(now),
                 outputs=dict(self._outputs),
-                image_age=since_image + self._image_age if self._received else None,
+                image_age=(since_image + self._image_age
+                           if self._received and not self._resting else None),
                 seconds_since_image=since_image,
                 seconds_on_frame=0.0 if started is None else now - started,
-                last_error=self._last_error)
+                last_error=self._last_error, resting=self._resting)

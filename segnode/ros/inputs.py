@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
 import threading
 import time
 from typing import Any
@@ -34,6 +35,9 @@ PLAUSIBLE_TRANSPORT_MS = 60_000.0
 # between two complaints about it in the log.
 RETRY = 5.0
 THROTTLE = 30.0
+# Seconds for which a subscription that nobody needs any more is kept: who changes a display's
+# topic is back within them.
+LINGER = 1.0
 MESSAGE_TYPES: dict[str, type] = {RAW: Image, COMPRESSED: CompressedImage}
 
 
@@ -55,14 +59,15 @@ class ImageInput:
     """
 
     def __init__(self, node: Node, name: str, on_frame: Callable[[Frame], None], *,
-                 transport: str, reliability: str, group: CallbackGroup,
-                 mismatches: QosMismatches) -> None:
+                 needed: Callable[[], bool], transport: str, reliability: str,
+                 group: CallbackGroup, mismatches: QosMismatches) -> None:
         """Declare the QoS parameters; nothing is received before start().
 
         Args:
             node: owner of subscription and timer.
             name: of the topic, remapped as usual.
             on_frame: called in the executor's thread with each message.
+            needed: asked at each look at the publishers whether there is to be a subscription.
             transport: one of `input_choice.TRANSPORTS`.
             reliability: 'auto', 'reliable' or 'best_effort', unless a qos_overrides parameter
                 says otherwise.
@@ -72,6 +77,8 @@ class ImageInput:
         self._node = node
         self._name = name
         self._on_frame = on_frame
+        self._needed = needed
+        self._last_needed = -math.inf  # time.monotonic()
         self._group = group
         self._mismatches = mismatches
         self._sources = sources(node.resolve_topic_name(name), transport)
@@ -95,6 +102,7 @@ class ImageInput:
         """
         with self._lock:
             self._trouble = ''
+            self._last_needed = -math.inf
             self._timer = self._node.create_timer(
                 WATCH_PERIOD, self._watch_on, callback_group=self._group,
                 clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -129,6 +137,11 @@ class ImageInput:
     def trouble(self) -> str:
         """Return one sentence about why there is no subscription; empty where nothing is wrong."""
         return self._trouble
+
+    @property
+    def resting(self) -> bool:
+        """Tell whether there is no subscription because nobody needs it."""
+        return self._timer is not None and not self._in_need()
 
     def publishers(self) -> list[tuple[str, str, str]]:
         """Return node name, reliability and message type of each publisher of the topic."""
@@ -180,7 +193,20 @@ class ImageInput:
         except SegnodeError as error:
             self._node.get_logger().error(str(error), **throttled(THROTTLE))
 
+    def _in_need(self) -> bool:
+        return time.monotonic() - self._last_needed <= LINGER
+
     def _watch(self) -> None:
+        if self._needed():
+            self._last_needed = time.monotonic()
+        elif not self._in_need():
+            with self._lock:
+                self._trouble = ''
+                if self._subscription is not None:
+                    self._node.get_logger().info(
+                        f'nobody subscribes: no longer subscribed to {self.topic}')
+                    self._unsubscribe()
+            return
         chosen = self._choice()
         if chosen is None:
             self._trouble = ''

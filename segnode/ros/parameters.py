@@ -232,6 +232,10 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         'offer it and for best effort otherwise.',
         choices=('auto', 'reliable', 'best_effort'), read_only=True),
     ParameterSpec(
+        'lazy', False,
+        'Subscribe to the images only while somebody subscribes to a mask: a driver that is lazy '
+        'too then rests with the node, but no diagnostic tells meanwhile whether images come.'),
+    ParameterSpec(
         'image_bits', 16,
         'Bits in use of 16-bit images: 2^bits is white. 12 for a driver that hands on the 12 bits '
         'of its sensor unshifted.',

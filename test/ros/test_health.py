@@ -234,6 +234,36 @@ def test_a_rate_is_not_judged_before_a_full_window_nor_without_subscribers(
     assert assess(active, health.snapshot())[0] == DiagnosticStatus.ERROR
 
 
+def test_rest_is_neither_silence_nor_a_low_rate(health: Health, clock: Clock) -> None:
+    """What is counted over time begins anew when images are wanted again."""
+    pytest.importorskip('rclpy')
+    from diagnostic_msgs.msg import DiagnosticStatus
+
+    from segnode.ros.diagnostics import assess, Limits, Situation
+    active = Situation('active', limits=Limits(image_timeout=1.0, stale_age=1.0, warn_rate=8.0))
+    for _ in range(100):
+        clock.now += 0.1
+        health.image_received()
+        health.frame_published({'total': 1.0}, ())
+    assert health.snapshot().rate_in == pytest.approx(10, abs=0.3)
+    health.rest(True)
+    clock.now += 60.0
+    assert assess(active, health.snapshot())[0] == DiagnosticStatus.OK
+    health.rest(True)  # once a second, so that the clocks begin when it ends
+    snapshot = health.snapshot()
+    assert (snapshot.resting, snapshot.rate_in, snapshot.image_age) == (True, 0.0, None)
+    assert (snapshot.received, snapshot.published) == (100, 100)
+    health.rest(False)
+    clock.now += 0.5
+    health.image_received()
+    health.image_received()
+    assert health.snapshot().rate_in == pytest.approx(4)
+    assert assess(active, health.snapshot()) == (DiagnosticStatus.OK, '4.0 Hz in, 0.0 Hz out')
+    clock.now += 6.0
+    level, line = assess(active, health.snapshot())
+    assert level == DiagnosticStatus.STALE and 'no image for 6 s' in line
+
+
 def test_a_qos_mismatch_warns(health: Health, clock: Clock) -> None:
     """It stays in the message as long as it lasts, beside how the rest runs."""
     pytest.importorskip('rclpy')

@@ -240,6 +240,49 @@ def test_silence_is_explained(probe: Probe, start_segment: Callable[..., Process
     assert node.stop() == 0
 
 
+def test_a_lazy_node_rests_while_nobody_subscribes(
+        probe: Probe, start_segment: Callable[..., Process]) -> None:
+    """It subscribes to the images when its masks are, and is as well as ever without."""
+    node = start_segment(lazy=True, image_timeout=0.5, stale_age=0.5, error_rate=1.0)
+    node.wait_for('active:', 90)
+    camera = probe.publisher()
+    with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
+        def latest() -> DiagnosticStatus | None:
+            return next(iter(statuses(diagnostics)[-1:]), None)
+
+        def rests() -> bool:
+            status = latest()
+            return (status is not None and status.level == DiagnosticStatus.OK
+                    and status.message == 'nobody subscribes: not subscribed to the images')
+
+        until(rests)
+        diagnostics.wait(len(diagnostics) + 7)  # a full window: no rate is missed, no image
+        assert rests() and camera.get_subscription_count() == 0
+        assert facts(latest())['image transport'] == 'not subscribed'
+        with probe.collect('segmentation/labels') as labels:
+            until(camera.get_subscription_count, what='a subscription of the node')
+            for _ in range(3):
+                labels.answer_to(probe.send(camera, IMAGE))
+            until(lambda: 'Hz in' in latest().message)
+        # It is told, and takes leave.
+        node.wait_for('nobody subscribes: no longer subscribed to /image')
+        until(lambda: camera.get_subscription_count() == 0)
+        until(rests)
+        received = facts(latest())['frames received']
+        assert int(received) >= 3
+        # A topic that is switched off does not count as wanted; being lazy no longer does.
+        assert probe.set_parameter('publish_color', False)[0]
+        with probe.collect('segmentation/color'):
+            time.sleep(1.0)
+            assert camera.get_subscription_count() == 0
+        assert probe.set_parameter('lazy', False)[0]
+        until(camera.get_subscription_count, what='a subscription of the node')
+        until(lambda: not rests())
+    assert 'no image' not in node.output.split('no longer subscribed')[0]
+    probe.node.destroy_publisher(camera)
+    assert node.stop() == 0
+
+
 def test_reliability_that_cannot_match_is_explained(
         probe: Probe, start_segment: Callable[..., Process]) -> None:
     """A reliable subscription gets nothing from a best-effort publisher; the node says so."""
