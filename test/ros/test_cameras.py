@@ -279,8 +279,10 @@ def test_images_go_through_the_network_together(
                 probe.send(cameras[name], picture(name))
         for collector in masks.values():
             collector.settle()
+        # Diagnostics come once a second, and say what was a moment before.
+        until(lambda: counts()[1] - images >= 3, what='images of three cameras in the books')
         more_runs, more_images = (now - then for now, then in zip(counts(), (runs, images)))
-    assert 3 <= more_images <= 30 and more_runs < more_images
+    assert more_images <= 30 and more_runs < more_images
 
 
 def test_all_of_it_goes_and_comes_back(
