@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn, Tensor
 
@@ -143,7 +145,8 @@ class DFANet(nn.Module):
         layer, then a 1x1 convolution with batch normalisation and ReLU, no sigmoid), repeats
         4/6/4, stride in the third separable convolution, decoder width 32; enlargement is
         bilinear without aligned corners (Fast_Seg aligns them); the auxiliary heads are put
-        before the enlargement instead of behind it, 16 times cheaper.
+        before the enlargement instead of behind it, 16 times cheaper. Not as there, but so that
+        it learns: random weights start plainly, see ``_start_plainly``.
     """
 
     output_stride = 4
@@ -174,6 +177,7 @@ class DFANet(nn.Module):
         )
         self.auxiliary_kinds = ('classes',) * len(self.auxiliary)
         init_kaiming(self)
+        _start_plainly(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         e2a, e3a, e4a, deep_a = self.stage1(self.stem(x))
@@ -215,6 +219,32 @@ class DFANetB(DFANet):
             decoder_width=decoder_width,
             auxiliary=auxiliary,
         )
+
+
+def _start_plainly(network: nn.Module) -> None:
+    """Let training begin with shortcuts alone, attention at one and logits near zero.
+
+    With nothing but Kaiming's initialisation the attention is noise: batch normalisation enlarges
+    what little the means of eight images differ by to deviation 1, the ReLU then takes half of
+    the channels away, and this multiplies along 42 blocks. On CamVid the network had 20.7 % mean
+    IoU after five epochs and 43.9 after 70; begun like this, 36.5 after five.
+
+    Reference:
+        Goyal et al.: "Accurate, Large Minibatch SGD" (arXiv 1706.02677), section 5.1, for the
+        scale of zero behind the last convolution of a block. The rest is ours.
+    """
+    for module in network.modules():
+        if isinstance(module, XceptionBlock):
+            separable: Any = module.convs[-1]
+            nn.init.zeros_(separable[-1][1].weight)
+        elif isinstance(module, FullyConnectedAttention):
+            norm: Any = module.conv[1]
+            nn.init.zeros_(norm.weight)
+            nn.init.ones_(norm.bias)
+        elif isinstance(module, DFANet):
+            heads: Any = module.auxiliary
+            for last in (module.classifier, *(head[-1] for head in heads)):
+                nn.init.normal_(last.weight, std=0.01)
 
 
 def _auxiliary_head(channels: int, num_classes: int) -> nn.Sequential:

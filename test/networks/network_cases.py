@@ -195,6 +195,8 @@ def settled(create: Callable[[], Any], images: Callable[[Any], Tensor]) -> Any:
         usual = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 0.5
+            if not norm.weight.any():
+                nn.init.ones_(norm.weight)  # what training starts without is there all the same
         made.train()
         with torch.no_grad():
             for _ in range(3):

@@ -52,3 +52,23 @@ def test_attention_scales_every_channel_by_one_value():
         ratio = module(x) / x
     assert torch.allclose(ratio, ratio[:, :, :1, :1].expand_as(ratio))
     assert (ratio >= 0).all() and (ratio > 0).any()
+
+
+def test_training_starts_with_shortcuts_and_an_attention_of_one():
+    """What the attention's batch norm would make of eight alike means is noise."""
+    torch.manual_seed(0)
+    network = DFANetB(11).train()
+    x = torch.rand(4, 3, 128, 128)
+    stem = network.stem(x)
+    *_, before, after = network.stage1(stem)
+    assert torch.equal(before, after)
+    block = network.stage1.enc2[1]
+    given = torch.randn(2, 32, 8, 8)
+    assert torch.equal(block(given), given)
+    # All classes are about alike at first: the loss of a guess is ln 11.
+    for logits in network(x):
+        assert 0 < logits.std() < 0.3
+    # What starts at zero learns from the first step on.
+    torch.nn.functional.cross_entropy(network(x)[0], torch.randint(0, 11, (4, 32, 32))).backward()
+    assert block.convs[-1][-1][1].weight.grad.abs().max() > 0
+    assert network.stage1.attention.conv[1].weight.grad.abs().max() > 0
