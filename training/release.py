@@ -91,6 +91,17 @@ def release(
     return record
 
 
+def data_of(checkpoint: Path) -> list[str]:
+    """Return DATASET:SPLIT of all that a checkpoint's run was trained and validated on.
+
+    Raises:
+        SegnodeError: see ``load_checkpoint``.
+    """
+    data = from_dict(load_checkpoint(checkpoint)['segnode_config']).data
+    return [spec for given in (data.train, data.val)
+            for spec in ([given] if isinstance(given, str) else given)]
+
+
 def _training_record(saved: dict[str, Any], config: FitConfig, hardware: str) -> dict[str, Any]:
     recipe = asdict(config)
     # Where the data lay and where the run went says nothing about the model.

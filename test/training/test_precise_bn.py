@@ -71,14 +71,15 @@ def test_release_says_that_it_took_them(tmp_path, rendered_camvid, monkeypatch, 
         optim=OptimConfig(warmup_steps=1, precise_bn=8),
     )
     run = fit(config)
-    # What is said of one dataset leaves the others where the run had them.
-    assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
-                 '--precise-bn', '0', '--root', f'bdd100k={tmp_path}']) == 0
-    assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
-                 '--root', f'camvd={tmp_path}']) == 1
-    assert 'There is no dataset "camvd"' in capsys.readouterr().err
-    assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
-                 '--precise-bn', '0', '--root', f'camvid={rendered_camvid}']) == 0
+    for root in (f'bdd100k={tmp_path}', f'camvd={tmp_path}'):
+        assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
+                     '--root', root]) == 1
+        assert f'--root {root} is of no use: camvid is what is asked for' in (
+            capsys.readouterr().err)
+    # Without, the data are where the run had them.
+    for root in ([], ['--root', f'camvid={rendered_camvid}'], ['--root', str(rendered_camvid)]):
+        assert main(['release', str(run / 'best.ckpt'), str(tmp_path / 'plain'),
+                     '--precise-bn', '0', *root]) == 0
     assert 'plain: ' in capsys.readouterr().out
     precise = Model.load(run / 'run.safetensors')
     plain = Model.load(tmp_path / 'plain.safetensors')

@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument('checkpoint', type=Path, help='best.ckpt or last.ckpt of a run')
     parser.add_argument('stem', type=Path, help='where to: a path without suffix')
-    parser.add_argument('--root', action='append', default=[], metavar='DATASET=FOLDER',
+    parser.add_argument('--root', action='append', default=[], metavar='[DATASET=]FOLDER',
                         help='where a dataset lies; by default where the run had it; may be given '
                              'several times')
     parser.add_argument('--hardware', default='', help='what it was trained on, for the record')
@@ -25,14 +25,13 @@ def main(argv: list[str]) -> int:
                              "frames (0: keep the running averages); by default the run's "
                              'optim.precise_bn')
     given = parser.parse_args(argv)
-    roots = dict(pair.split('=', 1) for pair in given.root if '=' in pair)
-    if len(roots) < len(given.root):
-        parser.error('--root is DATASET=FOLDER, such as camvid=/data/camvid')
+    from training.commands.arguments import read_roots
+    from training.release import data_of
     from training.release import release as run
 
     record = run(
-        given.checkpoint, given.stem, roots=roots, hardware=given.hardware,
-        remarks=given.remarks, precise_bn=given.precise_bn,
+        given.checkpoint, given.stem, roots=read_roots(given.root, data_of(given.checkpoint)),
+        hardware=given.hardware, remarks=given.remarks, precise_bn=given.precise_bn,
     )
     for split, miou in record.training['miou'].items():
         print(f'{given.stem}: {100 * miou:.2f} % mean IoU on {split}')
