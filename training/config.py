@@ -47,7 +47,7 @@ class DataConfig:
             the crop is centred on one of its pixels. 0 leaves all to chance.
         class_uniform_without: names of classes that are not drawn.
         class_mix: probability that half of the classes of another frame of the batch, drawn at
-            random, are laid over a frame (ClassMix).
+            random, are laid over a frame (ClassMix); without effect in batches of one.
         flip: probability of a left-right flip.
         jitter: strength of the random brightness, contrast and saturation.
         hue: degrees by which colours are turned about the grey axis at most, either way.

@@ -224,10 +224,11 @@ class DFANetB(DFANet):
 def _start_plainly(network: nn.Module) -> None:
     """Let training begin with shortcuts alone, attention at one and logits near zero.
 
-    With nothing but Kaiming's initialisation the attention is noise: batch normalisation enlarges
-    what little the means of eight images differ by to deviation 1, the ReLU then takes half of
-    the channels away, and this multiplies along 42 blocks. On CamVid the network had 20.7 % mean
-    IoU after five epochs and 43.9 after 70; begun like this, 36.5 after five.
+    With Kaiming's initialisation alone DFANet B has 20.7 % mean IoU on CamVid after five of 70
+    epochs (and 43.9 after all); with logits near zero 21.3, with attention at one 24.1, with the
+    blocks as shortcuts besides 36.5. An attention that begins anywhere is noise: batch
+    normalisation enlarges what little the means of a few images differ by to deviation 1, and
+    the ReLU then takes half of the channels away.
 
     Reference:
         Goyal et al.: "Accurate, Large Minibatch SGD" (arXiv 1706.02677), section 5.1, for the

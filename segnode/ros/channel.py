@@ -56,7 +56,7 @@ class Channel:
         self._silence = ('', 0.0)  # what was last said about a silent topic, and when
         self._input = ImageInput(
             node, f'{self._prefix}image', lambda frame: on_frame(self, frame),
-            needed=self._needs_images,
+            needed=self._needs_images, on_rest=self._rest,
             transport=self._value('input_transport'),
             reliability=self._value('image_reliability'), group=group, mismatches=mismatches)
         self.camera_info = CameraInfoRelay(
@@ -121,8 +121,7 @@ class Channel:
         Raises:
             SegnodeError: there can be no such subscription.
         """
-        self.camera_info.start()
-        self._input.start()
+        self._input.start()  # has _rest() start the calibration where images are needed
 
     def stop(self) -> None:
         """Receive nothing more."""
@@ -133,13 +132,12 @@ class Channel:
     def watch(self, timeout: float) -> None:
         """Warn of a silent topic: at once, whenever the reason changes, every SILENCE_PERIOD.
 
-        While nobody needs images there is no silence; it begins anew when somebody does.
+        While nobody needs images there is no silence.
 
         Args:
             timeout: seconds without an image that are silence; 0 = none are.
         """
-        self.health.rest(self._input.resting)
-        seconds = self.health.seconds_since_image
+        seconds = 0.0 if self.health.resting else self.health.seconds_since_image
         if not 0 < timeout < seconds:
             self._silence = ('', 0.0)
             return
@@ -161,6 +159,14 @@ class Channel:
             ('image reliability', self._input.reliability or 'not subscribed'),
             ('calibration', ('from ' if self.camera_info.known else 'none yet on ')
              + self.camera_info.topic)))
+
+    def _rest(self, resting: bool) -> None:
+        self.health.rest(resting)
+        # A driver may go on for the subscribers of its calibration alone.
+        if resting:
+            self.camera_info.stop()
+        else:
+            self.camera_info.start()
 
     def _needs_images(self) -> bool:
         if not self._value('lazy'):

@@ -164,8 +164,10 @@ def _together(healths: Sequence[Snapshot]) -> Iterator[tuple[bytes, str]]:
     rate_in = sum(health.rate_in for health in healths)
     rate_out = sum(health.rate_out for health in healths)
     sending = sum(health.rate_in > 0 for health in healths)
+    resting = sum(health.resting for health in healths)
     yield OK, (f'{sending} of {len(healths)} cameras send images: '
-               f'{rate_in:.1f} Hz in, {rate_out:.1f} Hz out')
+               f'{rate_in:.1f} Hz in, {rate_out:.1f} Hz out'
+               + (f'; nobody subscribes to {resting}' if resting else ''))
 
 
 def _alone(limits: Limits, health: Snapshot) -> Iterator[tuple[bytes, str]]:

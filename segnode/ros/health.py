@@ -62,7 +62,7 @@ class Snapshot:
     stages: dict[str, StageStatistics]
     end_to_end: StageStatistics | None  # stamp (where it is of this clock) to published
     outputs: dict[str, int]
-    image_age: float | None  # s since the newest was taken; None without any, and while resting
+    image_age: float | None  # s since the newest was taken; None without any since a rest
     seconds_since_image: float
     seconds_on_frame: float
     last_error: str
@@ -125,7 +125,6 @@ class Health:
         with self._lock:
             self._begin_windows()
             self._received = self._published = 0
-            self._image_age = 0.0  # s, of the newest image when it came
             self._drops: Counter[str] = Counter(dict.fromkeys(CAUSES, 0))
             self._outputs: Counter[str] = Counter()
             self._frame_started: float | None = None
@@ -133,14 +132,19 @@ class Health:
             self._resting = False
 
     def rest(self, resting: bool) -> None:
-        """Note whether no images are wanted: what is counted over time then begins anew."""
+        """Note whether no images are wanted from now on: what is counted over time begins anew."""
         with self._lock:
             self._resting = resting
-            if resting:
-                self._begin_windows()
+            self._begin_windows()
+
+    @property
+    def resting(self) -> bool:
+        """Tell whether no images are wanted."""
+        return self._resting
 
     def _begin_windows(self) -> None:
         self._since = self._last_image = self._clock()
+        self._image_age: float | None = None  # s, of the newest image when it came
         self._in, self._out = _Window(self._seconds), _Window(self._seconds)
         self._stages = {name: _Window(self._seconds) for name in STAGES}
         self._end_to_end = _Window(self._seconds)
@@ -206,8 +210,7 @@ class Health:
                 recent_drops={cause: len(w.values(now)) for cause, w in self._recent.items()},
                 stages=stages, end_to_end=self._end_to_end.statistics(now),
                 outputs=dict(self._outputs),
-                image_age=(since_image + self._image_age
-                           if self._received and not self._resting else None),
+                image_age=None if self._image_age is None else since_image + self._image_age,
                 seconds_since_image=since_image,
                 seconds_on_frame=0.0 if started is None else now - started,
                 last_error=self._last_error, resting=self._resting)

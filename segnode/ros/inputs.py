@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import math
 import threading
 import time
 from typing import Any
@@ -22,6 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from segnode.errors import SegnodeError
 from segnode.ros.input_choice import choose, COMPRESSED, RAW, Source, sources
 from segnode.ros.log_bridge import throttled
+from segnode.ros.need import Need
 from segnode.ros.qos import overridable, RELIABILITIES
 from segnode.ros.qos_mismatch import QosMismatches
 from segnode.ros.transport import decide_reliability, SUBSCRIPTION_DEPTH
@@ -35,9 +35,6 @@ PLAUSIBLE_TRANSPORT_MS = 60_000.0
 # between two complaints about it in the log.
 RETRY = 5.0
 THROTTLE = 30.0
-# Seconds for which a subscription that nobody needs any more is kept: who changes a display's
-# topic is back within them.
-LINGER = 1.0
 MESSAGE_TYPES: dict[str, type] = {RAW: Image, COMPRESSED: CompressedImage}
 
 
@@ -59,15 +56,17 @@ class ImageInput:
     """
 
     def __init__(self, node: Node, name: str, on_frame: Callable[[Frame], None], *,
-                 needed: Callable[[], bool], transport: str, reliability: str,
-                 group: CallbackGroup, mismatches: QosMismatches) -> None:
+                 needed: Callable[[], bool], on_rest: Callable[[bool], None], transport: str,
+                 reliability: str, group: CallbackGroup, mismatches: QosMismatches) -> None:
         """Declare the QoS parameters; nothing is received before start().
 
         Args:
             node: owner of subscription and timer.
             name: of the topic, remapped as usual.
             on_frame: called in the executor's thread with each message.
-            needed: asked at each look at the publishers whether there is to be a subscription.
+            needed: asked at each look at the publishers whether images are.
+            on_rest: told whether they are not, at start and whenever that changes; by whichever
+                thread looks.
             transport: one of `input_choice.TRANSPORTS`.
             reliability: 'auto', 'reliable' or 'best_effort', unless a qos_overrides parameter
                 says otherwise.
@@ -77,8 +76,9 @@ class ImageInput:
         self._node = node
         self._name = name
         self._on_frame = on_frame
-        self._needed = needed
-        self._last_needed = -math.inf  # time.monotonic()
+        self._need = Need(needed)
+        self._on_rest = on_rest
+        self._resting: bool | None = None  # as it was told
         self._group = group
         self._mismatches = mismatches
         self._sources = sources(node.resolve_topic_name(name), transport)
@@ -102,7 +102,7 @@ class ImageInput:
         """
         with self._lock:
             self._trouble = ''
-            self._last_needed = -math.inf
+            self._need.forget()
             self._timer = self._node.create_timer(
                 WATCH_PERIOD, self._watch_on, callback_group=self._group,
                 clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -116,6 +116,7 @@ class ImageInput:
                 self._timer = None
             self._unsubscribe()
             self._trouble = ''
+            self._resting = None
 
     @property
     def topic(self) -> str:
@@ -137,11 +138,6 @@ class ImageInput:
     def trouble(self) -> str:
         """Return one sentence about why there is no subscription; empty where nothing is wrong."""
         return self._trouble
-
-    @property
-    def resting(self) -> bool:
-        """Tell whether there is no subscription because nobody needs it."""
-        return self._timer is not None and not self._in_need()
 
     def publishers(self) -> list[tuple[str, str, str]]:
         """Return node name, reliability and message type of each publisher of the topic."""
@@ -193,37 +189,38 @@ class ImageInput:
         except SegnodeError as error:
             self._node.get_logger().error(str(error), **throttled(THROTTLE))
 
-    def _in_need(self) -> bool:
-        return time.monotonic() - self._last_needed <= LINGER
-
     def _watch(self) -> None:
-        if self._needed():
-            self._last_needed = time.monotonic()
-        elif not self._in_need():
-            with self._lock:
-                self._trouble = ''
+        with self._lock:
+            if self._timer is None:
+                return
+            needed = self._need.lasts()
+            if self._resting != (not needed):
+                self._resting = not needed
+                self._on_rest(self._resting)
+            if not needed:
                 if self._subscription is not None:
                     self._node.get_logger().info(
                         f'nobody subscribes: no longer subscribed to {self.topic}')
-                    self._unsubscribe()
-            return
-        chosen = self._choice()
-        if chosen is None:
-            self._trouble = ''
-            return
-        with self._lock:
-            if self._timer is None or chosen == (self._source, self._used):
-                return
-            if self._trouble and time.monotonic() < self._next_try:
-                return
-            self._unsubscribe()
-            try:
-                self._subscribe(*chosen)
+                self._unsubscribe()
                 self._trouble = ''
-            except SegnodeError as error:
-                self._trouble = str(error)
-                self._next_try = time.monotonic() + RETRY
-                raise
+                return
+            chosen = self._choice()
+            if chosen is None:
+                self._trouble = ''
+            elif chosen != (self._source, self._used):
+                self._change(*chosen)
+
+    def _change(self, source: Source, reliability: str) -> None:
+        if self._trouble and time.monotonic() < self._next_try:
+            return
+        self._unsubscribe()
+        try:
+            self._subscribe(source, reliability)
+            self._trouble = ''
+        except SegnodeError as error:
+            self._trouble = str(error)
+            self._next_try = time.monotonic() + RETRY
+            raise
 
     def _choice(self) -> tuple[Source, str] | None:
         """Return what to subscribe to and how; None to leave things as they are."""

@@ -159,12 +159,13 @@ def player_parameters(values: Mapping[str, str], camera: str = '') -> dict[str, 
 
 
 def points_parameters(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of segment_points, which names the classes as the node does.
+    """Return the parameters of segment_points: it names the classes, and rests, as the node does.
 
     Raises:
         SegnodeError: as node_parameters.
     """
-    shared = {name: values[name] for name in ('model', 'label_grouping') if values[name]}
+    shared = {name: typed(name, values[name], BY_NAME[name].type_name)
+              for name in ('model', 'label_grouping', 'lazy') if values[name]}
     return {**shared, **clock_parameters(values)}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from functools import cached_property
+import threading
 from typing import Any
 
 import cv2
@@ -91,6 +92,8 @@ class Outputs:
         self._node = node
         self._prefix = prefix
         self._mismatches = mismatches
+        # The worker and whoever decides on a rest ask, a transition and a new model change.
+        self._lock = threading.Lock()
         self._publishers: dict[str, Any] = {}
         made = {'segmentation/confidence': confidence, 'segmentation/uncertainty': uncertainty}
         for topic in OUTPUT_TOPICS:
@@ -108,20 +111,22 @@ class Outputs:
             SegnodeError: as the constructor.
         """
         made = {'segmentation/confidence': confidence, 'segmentation/uncertainty': uncertainty}
-        for topic in OUTPUT_TOPICS:
-            there = topic.name in self._publishers
-            if made.get(topic.name, True) and not there:
-                publisher = self._created(topic)
-                if active:
-                    publisher.on_activate(None)  # it takes a state and looks at none
-                self._publishers[topic.name] = publisher
-            elif there and not made.get(topic.name, True):
-                self._take_away(topic.name)
+        with self._lock:
+            for topic in OUTPUT_TOPICS:
+                there = topic.name in self._publishers
+                if made.get(topic.name, True) and not there:
+                    publisher = self._created(topic)
+                    if active:
+                        publisher.on_activate(None)  # it takes a state and looks at none
+                    self._publishers[topic.name] = publisher
+                elif there and not made.get(topic.name, True):
+                    self._take_away(topic.name)
 
     def destroy(self) -> None:
         """Take all publishers away."""
-        for name in list(self._publishers):
-            self._take_away(name)
+        with self._lock:
+            for name in list(self._publishers):
+                self._take_away(name)
 
     def _created(self, topic: OutputTopic) -> Any:
         name = resolved(self._node, self._prefix + topic.name)
@@ -137,11 +142,12 @@ class Outputs:
 
     def wanted(self, settings: dict[str, Any]) -> tuple[str, ...]:
         """Return the names of the topics that are switched on and have a subscriber."""
-        return tuple(
-            topic.name for topic in OUTPUT_TOPICS
-            if topic.name in self._publishers
-            and (not topic.flag or settings[topic.flag])
-            and self._publishers[topic.name].get_subscription_count() > 0)
+        with self._lock:
+            return tuple(
+                topic.name for topic in OUTPUT_TOPICS
+                if topic.name in self._publishers
+                and (not topic.flag or settings[topic.flag])
+                and self._publishers[topic.name].get_subscription_count() > 0)
 
     def publish(self, wanted: tuple[str, ...], header: Header, result: Result,
                 info: CameraInfo | None) -> tuple[str, ...]:

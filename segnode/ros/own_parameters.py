@@ -55,6 +55,8 @@ POINTS = (
                  'no point; false: only the points that there are.'),
     OwnParameter('stride', 1, 'Of every so many rows and columns of the depth image one.'),
     OwnParameter('max_depth', 0.0, 'Metres ahead beyond which there is no point; 0 is no limit.'),
+    OwnParameter('lazy', False, 'Subscribe to masks and depth images only while somebody '
+                 'subscribes to the clouds.'),
     OwnParameter('slop', 0.0, 'Seconds by which the stamps of mask and depth image may differ; 0 '
                  'asks for equal ones.'),
     OwnParameter('queue_size', 30, 'Depth images, and masks, that wait for their other half at '

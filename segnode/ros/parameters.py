@@ -233,8 +233,9 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
         choices=('auto', 'reliable', 'best_effort'), read_only=True),
     ParameterSpec(
         'lazy', False,
-        'Subscribe to the images only while somebody subscribes to a mask: a driver that is lazy '
-        'too then rests with the node, but no diagnostic tells meanwhile whether images come.'),
+        'Subscribe to images and calibration only while somebody subscribes to what is made of '
+        'them: a driver that is lazy too then rests with the node, but no diagnostic tells '
+        'meanwhile whether images come.'),
     ParameterSpec(
         'image_bits', 16,
         'Bits in use of 16-bit images: 2^bits is white. 12 for a driver that hands on the 12 bits '

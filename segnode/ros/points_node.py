@@ -88,9 +88,10 @@ class PointsNode(Node):
             self, MutuallyExclusiveCallbackGroup(), 'camera_info', 'depth')
         self._camera_info.start()
         self._counts = {'masks': 0, 'depths': 0, 'clouds': 0}
-        self._masks = FollowedTopic(
-            self, Image, 'segmentation/labels', self._mask, own['reliability'])
-        self._depths = FollowedTopic(self, Image, 'depth', self._depth, own['reliability'])
+        self._masks, self._depths = (
+            FollowedTopic(self, Image, topic, receive, own['reliability'],
+                          lambda: not own['lazy'] or self._publisher.get_subscription_count() > 0)
+            for topic, receive in (('segmentation/labels', self._mask), ('depth', self._depth)))
         self.create_timer(
             REPORT_PERIOD, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(

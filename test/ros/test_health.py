@@ -249,12 +249,12 @@ def test_rest_is_neither_silence_nor_a_low_rate(health: Health, clock: Clock) ->
     health.rest(True)
     clock.now += 60.0
     assert assess(active, health.snapshot())[0] == DiagnosticStatus.OK
-    health.rest(True)  # once a second, so that the clocks begin when it ends
     snapshot = health.snapshot()
     assert (snapshot.resting, snapshot.rate_in, snapshot.image_age) == (True, 0.0, None)
     assert (snapshot.received, snapshot.published) == (100, 100)
     health.rest(False)
     clock.now += 0.5
+    assert health.snapshot().image_age is None  # of before the rest
     health.image_received()
     health.image_received()
     assert health.snapshot().rate_in == pytest.approx(4)

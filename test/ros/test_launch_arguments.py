@@ -153,6 +153,7 @@ def test_a_bag_brings_its_own_time() -> None:
     assert clock_parameters(values(bag='b', use_sim_time='false')) == {'use_sim_time': False}
     assert node_parameters(values(bag='b')) == {'use_sim_time': True}
     assert points_parameters(values(bag='b')) == {'use_sim_time': True}
+    assert points_parameters(values(lazy='true')) == {'lazy': True}
 
 
 def test_rviz_frame() -> None:

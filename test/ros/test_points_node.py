@@ -201,6 +201,22 @@ def test_dense_and_from_best_effort_publishers(
     assert node.stop() == 0, node.output
 
 
+def test_a_lazy_node_rests_while_nobody_wants_clouds(
+        probe: Any, feed: Feed, start: Callable[..., Process]) -> None:
+    """The segment node that makes the masks rests then, too."""
+    node = run_points(start, lazy='true')
+    node.wait_for('-> /segmentation/points')
+    inputs = (feed.labels, feed.depth)
+    until(feed.info.get_subscription_count)  # it has begun
+    time.sleep(0.5)
+    assert not any(publisher.get_subscription_count() for publisher in inputs)
+    with probe.collect('segmentation/points', PointCloud2) as clouds:
+        feed.connected()
+        feed.exchange(clouds, millimetres())
+    until(lambda: not any(publisher.get_subscription_count() for publisher in inputs))
+    assert node.stop() == 0
+
+
 def test_organized_classes_and_stride(
         probe: Any, feed: Feed, start: Callable[..., Process]) -> None:
     node = run_points(start, organized='true', classes="'sky, road'", stride=2, max_depth=1.7)

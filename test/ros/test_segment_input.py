@@ -242,10 +242,15 @@ def test_silence_is_explained(probe: Probe, start_segment: Callable[..., Process
 
 def test_a_lazy_node_rests_while_nobody_subscribes(
         probe: Probe, start_segment: Callable[..., Process]) -> None:
-    """It subscribes to the images when its masks are, and is as well as ever without."""
-    node = start_segment(lazy=True, image_timeout=0.5, stale_age=0.5, error_rate=1.0)
+    """It subscribes to the images when somebody wants masks, and is well without."""
+    node = start_segment(lazy=True, image_timeout=3.0, stale_age=3.0)
     node.wait_for('active:', 90)
-    camera = probe.publisher()
+    camera, info = probe.publisher(), probe.publisher('camera_info', kind=CameraInfo)
+    publishers = (camera, info)
+
+    def is_subscribed() -> list[bool]:
+        return [publisher.get_subscription_count() > 0 for publisher in publishers]
+
     with probe.collect('/diagnostics', DiagnosticArray) as diagnostics:
         def latest() -> DiagnosticStatus | None:
             return next(iter(statuses(diagnostics)[-1:]), None)
@@ -256,30 +261,28 @@ def test_a_lazy_node_rests_while_nobody_subscribes(
                     and status.message == 'nobody subscribes: not subscribed to the images')
 
         until(rests)
-        diagnostics.wait(len(diagnostics) + 7)  # a full window: no rate is missed, no image
-        assert rests() and camera.get_subscription_count() == 0
+        diagnostics.wait(len(diagnostics) + 5)  # longer than silence and age may take
+        assert rests() and is_subscribed() == [False, False]
         assert facts(latest())['image transport'] == 'not subscribed'
         with probe.collect('segmentation/labels') as labels:
-            until(camera.get_subscription_count, what='a subscription of the node')
-            for _ in range(3):
-                labels.answer_to(probe.send(camera, IMAGE))
-            until(lambda: 'Hz in' in latest().message)
-        # It is told, and takes leave.
+            until(lambda: all(is_subscribed()), what='the subscriptions of the node')
+            flows(probe, camera)
+            until(lambda: probe.send(camera, IMAGE) and 'Hz in' in latest().message)
+            assert labels
         node.wait_for('nobody subscribes: no longer subscribed to /image')
-        until(lambda: camera.get_subscription_count() == 0)
+        until(lambda: is_subscribed() == [False, False])
         until(rests)
-        received = facts(latest())['frames received']
-        assert int(received) >= 3
-        # A topic that is switched off does not count as wanted; being lazy no longer does.
+        assert int(facts(latest())['frames received']) > 0
+        # What is switched off is not wanted.
         assert probe.set_parameter('publish_color', False)[0]
         with probe.collect('segmentation/color'):
             time.sleep(1.0)
-            assert camera.get_subscription_count() == 0
+            assert is_subscribed() == [False, False]
         assert probe.set_parameter('lazy', False)[0]
-        until(camera.get_subscription_count, what='a subscription of the node')
+        until(lambda: all(is_subscribed()), what='the subscriptions of the node')
         until(lambda: not rests())
-    assert 'no image' not in node.output.split('no longer subscribed')[0]
-    probe.node.destroy_publisher(camera)
+    for publisher in publishers:
+        probe.node.destroy_publisher(publisher)
     assert node.stop() == 0
 
 
